@@ -260,4 +260,8 @@ _OTHERS: tuple[Callable[[Made], Kind], ...] = (
     _home("share on Windows", "\\\\filer\\{}\\models"),
     _home("scratch", "/scratch/{}/run"),
     _home("git remote", "git@git.corp.example:{}/llm.git"),
+    _assigned("GPU UUID, short", "GPU-{}", 8, "0123456789abcdef"),
+    _assigned("bearer of three words", "Bearer {}.cde.fgh", 8, string.ascii_lowercase),
+    _assigned("key after a blank", "api_key {}", 12),
+    _assigned("password that is told", "the password is {}", 12),
 )

@@ -15,6 +15,7 @@ from nsysan.check.kernel_rules import UNITS as KERNEL_UNITS
 from nsysan.check.kernel_rules import KernelAddress, kernel_figure, named_kernels
 from nsysan.check.late_told import caused_of, late_is_told, late_of
 from nsysan.check.rules import PERCENTILES, SHARES, SPREAD, STRAGGLER, TAIL, TOKENS, Rule
+from nsysan.diagnosis.workload import Workload
 from nsysan.report.read_back import Collective, ReportDocument
 from nsysan.text import counted, duration, listed, numbered
 
@@ -68,6 +69,8 @@ def check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None)
 
 
 def _check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None) -> Outcome:
+    if why := _of_no_decoding(rule, document):
+        return Outcome(rule, RuleVerdict.CANNOT_TELL, why)
     if rule.relative and baseline is not None and (why := _unlike(document, baseline)):
         return Outcome(rule, RuleVerdict.CANNOT_TELL, why)
     if rule.metric == STRAGGLER:
@@ -79,6 +82,18 @@ def _check(rule: Rule, document: ReportDocument, baseline: ReportDocument | None
     before = None if baseline is None else metric_of(baseline, rule.metric)
     why = "it is not known in the baseline"
     return _judged(rule, rule.metric, metric_of(document, rule.metric), before, why if baseline is not None else None)
+
+
+def _of_no_decoding(rule: Rule, document: ReportDocument) -> str:
+    """Why the steps are not what a rule is about; "" where nothing speaks against them."""
+    if document.workload == Workload.TRAINING and rule.metric == TOKENS:
+        return f"the run {Workload.TRAINING.words}: its steps make no tokens"
+    if document.workload != Workload.OTHER:
+        return ""
+    return (
+        f"the run {Workload.OTHER.words}, so its steps may be anything's; name the ranges that are its steps by "
+        f"--steps of the `nsysan report --json` that is checked"
+    )
 
 
 def _unlike(document: ReportDocument, baseline: ReportDocument) -> str:

@@ -36,7 +36,8 @@ _HELP = f"""Hold a run against limits, for CI.
 One line a rule: pass, fail or cannot tell, with the numbers. TRACE is a trace (or the traces of a run), or the
 JSON that `nsysan report --json` wrote of one, which is the way for a trace that needs --steps or --model. That JSON
 has to be of the steps that --population or --batch ask for. Of several replicas
-each is held against a rule, and the worst outcome counts.
+each is held against a rule, and the worst outcome counts. Nothing can be told of a run of which nothing shows that it
+decodes, unless --steps names its steps, and no tokens/s of training.
 
 A RULE says when to fail; it compares with >, >=, < or <=:
 

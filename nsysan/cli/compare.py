@@ -91,8 +91,11 @@ def command(
     serve more. A side without a steady decode step is refused (exit code 8).
 
     Sides are held against each other by steps of one kind and batch, and by one unit of work where a step of one
-    does that of several of another. A side of another model (other layers, other calls a step) or batch is refused
-    by name, before anything else is said; --batch for each compares other batches all the same.
+    does that of several of another. A side of another model (other layers, other calls a step), batch or workload (one
+    decodes, and of the other nothing shows that) is refused by name, before anything else is said; --batch for each
+    compares other batches all the same, also where the trace of one side alone tells its batch.
+
+    What more GPUs buy, and --predict, is told of sides that decode, on one GPU model.
 
     --predict tells period, ledger and tokens/s at another TP degree, with the range in which they lie: each kernel's
     time as a + b/n over the degrees of the sides, calls at their floor there, hosts and gaps as measured. By --model

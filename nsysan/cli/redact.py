@@ -39,9 +39,10 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
 
     The first copies only what analysis needs: GPU work, CUDA calls, NVTX ranges, payloads of NCCL, GPU metrics, and
     the strings that these refer to. No environment goes along (but the numbers of ranks), no process without GPU
-    work, no captured output, no unknown table or column. In names it masks keys and tokens, passwords, certificates,
-    URLs, buckets, paths, mail and IP addresses, hosts, pods, jobs, users, serial numbers, UUIDs, and what the trace
-    itself says of its machine, its user and its environment; the same in base64, hexadecimal or percent signs.
+    work (but that the profiler was in it and saw nothing of CUDA), no captured output, no unknown table or column.
+    In names it masks keys and tokens, passwords, certificates, URLs, buckets, paths, mail and IP addresses, hosts,
+    pods, jobs, users, serial numbers, UUIDs, and what the trace itself says of its machine, its user and its
+    environment; the same in base64, hexadecimal or percent signs.
 
     The second searches all values and bytes of the copy with detectors of its own, those of detect-secrets among
     them. If it finds anything, nothing is written: the error names kind and place, never the secret. Last, the report
@@ -52,8 +53,8 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
     packages' files; the digests by which torch.compile names its graphs.
 
     What cannot be known, so look for it: a code name that is only a word (of a project, a model, a customer), a short
-    password that looks like one, a number that is only a number, a secret cut up over several names. And the names
-    and shapes of kernels tell which model ran.
+    password that looks like one, a number that is only a number, a short or common name of a user or host within a
+    longer word, a secret cut up over several names. And the names and shapes of kernels tell which model ran.
 
     For a page instead of a trace: `nsysan report TRACE --redact`; for Perfetto: `nsysan export --redact`. To see it
     fail to leak: `python scripts/plant.py TRACE planted.sqlite`, which hides every kind of secret in a trace.
@@ -82,11 +83,12 @@ def command(trace: Path, output: Path, force: bool, quiet: bool) -> None:
 
 
 def _warning(done: Redacted) -> str:
-    parts = ", ".join(done.changed)
-    return (
-        f"the copy's report differs from the trace's in: {parts}; a rank known by its file's name needs the number in "
-        f"the copy's name too (..._rank_3.sqlite), and ranges that a path or secret tells apart no longer do"
-    )
+    why = ""
+    if "ranks" in done.changed:
+        why = "; a rank known by its file's name needs the number in the copy's name too (..._rank_3.sqlite)"
+    elif "steps" in done.changed:
+        why = "; ranges that a path or secret tells apart no longer do"
+    return f"the copy's report differs from the trace's in: {', '.join(done.changed)}{why}"
 
 
 def _lines(done: Redacted) -> list[str]:

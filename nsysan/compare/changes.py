@@ -12,7 +12,7 @@ from nsysan.compare.kernel_figures import group_rows, kernel_rows
 from nsysan.compare.likeness import in_one_unit, populations_of, refusal
 from nsysan.compare.link_change import link_notes
 from nsysan.compare.predicting import predictions
-from nsysan.compare.scaling import scaling
+from nsysan.compare.scaling import scaling, why_no_degrees
 from nsysan.diagnosis.evidence import Aspect, Status
 from nsysan.metrics.change_rule import FEWEST_STEPS, SHARE_OF_FIGURE, SHARE_OF_PERIOD, Change, ChangeVerdict, judged
 from nsysan.metrics.significance import holm, mann_whitney
@@ -115,8 +115,13 @@ def _times(row: Row, measured: Measured) -> F64:
     return 1 / measured.steps if row.unit == TOKENS else measured.steps
 
 
+def _degree_notes(sides: list[ComparedRun]) -> list[str]:
+    why = why_no_degrees(sides) if len({side.ranks for side in sides}) > 1 else None
+    return [f"what more GPUs buy is not told: {why}"] if why else []
+
+
 def _batch_notes(sides: list[ComparedRun]) -> list[str]:
-    labels = " and ".join(side.label for side in sides if side.batch_source == "assumed")
+    labels = " and ".join(side.label for side in sides if side.batch_source == "assumed" and side.decodes)
     return [f"nothing tells the batch of {labels}: tokens/s are of one sequence; give --batch"] if labels else []
 
 
@@ -134,7 +139,7 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
     """What the sides do not have in common beside what is compared."""
     notes = []
     told: dict[str, list[str]] = {
-        "GPU": [", ".join(sorted({rank.model or "unknown" for rank in side.report.ranks})) for side in sides],
+        "GPU": [side.gpus for side in sides],
         "CUDA graphs": [_GRAPHS[side.report.inputs[0].graph_trace] for side in sides],
         "way to find steps": [str(side.report.steps.method) for side in sides],
         "batch": [side.batch_told for side in sides],
@@ -143,7 +148,7 @@ def _notes(sides: list[ComparedRun], families: list[Family]) -> list[str]:
         if len(set(values)) > 1:
             listed = ", ".join(f"{side.label} {plain(value, 60)}" for side, value in zip(sides, values, strict=True))
             notes.append(f"not the same {what}: {listed}")
-    notes += [*_batch_notes(sides), *_replica_notes(sides)]
+    notes += [*_degree_notes(sides), *_batch_notes(sides), *_replica_notes(sides)]
     for side in sides:
         if side.units > 1:
             notes.append(f"a step of {side.label} does the work of {side.units} of the others: its figures are by such")

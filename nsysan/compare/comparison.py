@@ -14,6 +14,7 @@ from nsysan.compare.prediction import Prediction
 from nsysan.compare.step_work import StepWork
 from nsysan.compare.widths import Scaling
 from nsysan.diagnosis.evidence import Aspect, Status
+from nsysan.diagnosis.workload import Workload
 from nsysan.metrics.change_rule import Change
 from nsysan.report.replica import PopulationRow
 from nsysan.report.report import Report
@@ -21,7 +22,7 @@ from nsysan.text import plain, size
 
 F64 = npt.NDArray[np.float64]
 NS, TOKENS, GBPS, PERCENT = "ns", "tokens/s", "GB/s", "%"
-
+UNKNOWN_GPU = "unknown"
 
 #: Quality rows that tell why a figure is null, by the first word of its id; the most telling first.
 _REASONS = {
@@ -93,6 +94,26 @@ class ComparedRun:
     def population_batch(self) -> int | None:
         """Sequences that decode, by the trace."""
         return self.population.batch
+
+    @property
+    def workload(self) -> Workload:
+        """What its steps are."""
+        return self.report.diagnosis.verdict.workload
+
+    @property
+    def decodes(self) -> bool:
+        """Whether a step of it makes tokens."""
+        return self.workload is Workload.DECODE
+
+    @property
+    def made(self) -> str:
+        """What a step of it makes, of each sequence."""
+        return "a token" if self.decodes else "a step"
+
+    @property
+    def gpus(self) -> str:
+        """Models of its GPUs, "unknown" where the trace does not tell them."""
+        return ", ".join(sorted({rank.model or UNKNOWN_GPU for rank in self.report.ranks}))
 
     @property
     def batch_source(self) -> str:

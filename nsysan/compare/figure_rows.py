@@ -68,17 +68,20 @@ def find_rows(sides: list[ComparedRun], families: list[Family]) -> dict[str, lis
 
 def _step_rows(sides: list[ComparedRun]) -> list[Row]:
     """Median and mean period, and tokens a second, which is another way to say the mean."""
-    none: list[str | None] = [None] * len(sides)
+    none = [None if side.decodes else f"{side.label} {side.workload.words}" for side in sides]
     speeds: list[Measured | None] = [
-        Measured(side.tokens_per_second, side.sequences * 1e9 / side.figures["throughput.mean"].steps) for side in sides
+        Measured(side.tokens_per_second, side.sequences * 1e9 / side.figures["throughput.mean"].steps)
+        if side.decodes
+        else None
+        for side in sides
     ]
-    per_gpu: list[Measured | None] = [
-        Measured(side.tokens_per_second / side.ranks, speed.steps / side.ranks)
+    per_gpu = [
+        None if speed is None else Measured(side.tokens_per_second / side.ranks, speed.steps / side.ranks)
         for side, speed in zip(sides, speeds, strict=True)
-        if speed is not None
     ]
+    of_each = ", a token of each sequence" if any(side.decodes for side in sides) else ""
     return [
-        _row(sides, "ledger.period", "period, a token of each sequence"),
+        _row(sides, "ledger.period", f"period{of_each}"),
         replace(_row(sides, "throughput.mean", "the same, mean"), of_mean=True),
         Row("throughput.tokens", "tokens/s", TOKENS, speeds, none, by_period=False, of_mean=True),
         Row("throughput.tokens_per_gpu", "tokens/s a GPU", TOKENS, per_gpu, none, by_period=False, of_mean=True),

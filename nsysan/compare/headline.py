@@ -125,7 +125,7 @@ def _differs(comparison: Comparison, number: int) -> str:
         )
     own, other = (side.mean, first.mean) if of_mean else (side.period, first.period)
     word = "faster" if own < other else "slower"
-    by = f"{side.label} is {word} by {duration(abs(own - other))} a token{' in the mean' if of_mean else ''}"
+    by = f"{side.label} is {word} by {duration(abs(own - other))} {side.made}{' in the mean' if of_mean else ''}"
     return f"{by} ({100 * (own / other - 1):+.1f} %){_moved(comparison, number, 1 if own > other else -1)}"
 
 

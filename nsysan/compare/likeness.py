@@ -1,4 +1,4 @@
-"""Whether sides are like for like: one population, one unit of work, one model; what is not is refused by name.
+"""Whether sides are like for like: one workload, population, unit of work and model; what is not is refused by name.
 
 DEFINITIONS.md, section 12.
 """
@@ -14,6 +14,7 @@ import polars as pl
 from nsysan.compare.comparison import ComparedRun, Measured
 from nsysan.compare.kinds_of_steps import PopulationOnSides
 from nsysan.compare.step_work import goes_on, kind_of
+from nsysan.metrics.lines import Line
 from nsysan.model.kernel_groups import KernelGroup
 from nsysan.report.replica import PopulationRow
 from nsysan.text import counted, duration, plain, size
@@ -30,6 +31,8 @@ _TELLING = 3
 OTHER_KERNELS = 1.5
 #: Groups that all of a model's layers have, and the least of the compute that tells something.
 _OF_LAYERS, _LEAST_OF_COMPUTE = (KernelGroup.ATTENTION, KernelGroup.GEMM), 0.05
+#: Lines of the ledger in which a GPU works for itself.
+_WORK = (Line.COMPUTE, Line.COPY)
 #: Layers differ if so many of the kernels come more often by one ratio, and others do not.
 _MOST_KERNELS = 0.5
 
@@ -114,14 +117,32 @@ def _divided(measured: Mapping[_Key, Measured], times: int) -> dict[_Key, Measur
 
 
 def refusal(first: ComparedRun, side: ComparedRun) -> str | None:
-    """What keeps a side from being of one model with the first; None where nothing does."""
+    """What keeps a side from being of one workload and model with the first; None where nothing does."""
     return (
-        _other_calls(first, side)
+        _other_workload(first, side)
+        or _other_calls(first, side)
         or _other_layers(first, side)
         or _other_sizes(first, side)
         or _other_population(first, side)
+        or _untold_batch(first, side)
         or _other_work(first, side)
     )
+
+
+def _other_workload(first: ComparedRun, side: ComparedRun) -> str | None:
+    """Decoding is held against decoding; of other work only the kernels tell whether it is the same."""
+    if first.workload is not side.workload:
+        return (
+            f"another workload: {first.label} {first.workload.words}, {side.label} {side.workload.words}; if both "
+            f"decode, --steps names the ranges of their steps"
+        )
+    kinds = [set(_by_kind(one.work)) for one in (first, side)]
+    if first.decodes or not all(kinds) or kinds[0] & kinds[1]:
+        return None
+    told = ", ".join(
+        f"{one.label} {plain(max(one.work, key=lambda name: one.work[name]), 60)}" for one in (first, side)
+    )
+    return f"another workload: no kernel runs in both ({told}), and nothing shows that they decode"
 
 
 def _other_calls(first: ComparedRun, side: ComparedRun) -> str | None:
@@ -177,6 +198,19 @@ def _other_population(first: ComparedRun, side: ComparedRun) -> str | None:
     )
 
 
+def _untold_batch(first: ComparedRun, side: ComparedRun) -> str | None:
+    """Several sequences, as ranges tell them, against nobody knows how many, where no size of a call tells either."""
+    one, two = sorted((first, side), key=lambda each: each.population_batch or 0)
+    if first.batch_stated or side.batch_stated or one.population_batch is not None or two.sequences <= 1:
+        return None
+    if _sizes(one.calls) & _sizes(two.calls):
+        return None
+    return (
+        f"another batch, or none that is told: {two.label} {two.batch_told}, and nothing tells that of {one.label}; "
+        f"--batch for each compares them all the same"
+    )
+
+
 def _alike(one: float, two: float) -> bool:
     return abs(one - two) <= SAME * max(one, two)
 
@@ -207,16 +241,36 @@ def _other_work(first: ComparedRun, side: ComparedRun) -> str | None:
     few, many = sorted((first, side), key=lambda one: one.ranks)
     if few.ranks == many.ranks or first.batch_stated or side.batch_stated:
         return None
-    times = many.ranks / few.ranks
+    held = False
     for group in _OF_LAYERS:
         narrow, wide = (one.value(f"compute.{group}") or 0.0 for one in (few, many))
         shares = [ns / (one.value("ledger.compute") or 1.0) for ns, one in ((narrow, few), (wide, many))]
         if not narrow or not wide or max(shares) < _LEAST_OF_COMPUTE:
             continue
-        if not 1 / OTHER_KERNELS <= narrow / wide <= times * OTHER_KERNELS:
-            return (
-                f"another batch, context or model: {group} takes {duration(narrow)} over {counted(few.ranks, 'rank')} "
-                f"({few.label}) and {duration(wide)} over {many.ranks} ({many.label}), which dividing by no more than "
-                f"{times:g} does not explain; --batch for each compares them all the same"
-            )
-    return None
+        held = True
+        if why := _undivided(group, few, many, (narrow, narrow), (wide, wide)):
+            return why
+    # Around the layers more differs between engines than ranks explain.
+    return None if held else _undivided("what the GPUs do", few, many, _works(few), _works(many))
+
+
+def _works(side: ComparedRun) -> tuple[float, float]:
+    """ns a step that a GPU computes and copies, at the least and at the most: graphs that are blocks hide calls too."""
+    told, block = (sum(side.value(f"ledger.{line}") or 0.0 for line in lines) for lines in (_WORK, (Line.GRAPH,)))
+    return told + block * (side.ranks == 1), told + block
+
+
+def _undivided(
+    what: str, few: ComparedRun, many: ComparedRun, narrow: tuple[float, float], wide: tuple[float, float]
+) -> str | None:
+    """narrow, wide: ns a step over few and over many ranks, each at the least and at the most."""
+    times = many.ranks / few.ranks
+    if not narrow[1] or not wide[1]:
+        return None
+    if narrow[0] <= times * OTHER_KERNELS * wide[1] and wide[0] <= OTHER_KERNELS * narrow[1]:
+        return None
+    return (
+        f"another batch, context or model: {what} takes {duration(narrow[1])} over {counted(few.ranks, 'rank')} "
+        f"({few.label}) and {duration(wide[1])} over {many.ranks} ({many.label}), which dividing by no more than "
+        f"{times:g} does not explain; --batch for each compares them all the same"
+    )

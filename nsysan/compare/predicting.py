@@ -14,6 +14,7 @@ from nsysan.compare.comparison import ComparedRun
 from nsysan.compare.predicted_at import predicted_at
 from nsysan.compare.prediction import Prediction
 from nsysan.compare.sample import Sample
+from nsysan.compare.scaling import why_no_degrees
 from nsysan.compare.split import fitted
 from nsysan.compare.split_of_model import split_of_model
 from nsysan.metrics.causes import GapCause
@@ -60,8 +61,9 @@ def why_not(sides: Sequence[ComparedRun], refused: Mapping[str, str]) -> str | N
     """What keeps sides from being one workload on one machine at several degrees; None where nothing does."""
     if refused:
         return "; ".join(f"{label} is refused: {why}" for label, why in refused.items())
+    if why := why_no_degrees(sides):
+        return why
     told = {
-        "GPU": [", ".join(sorted({rank.model or "unknown" for rank in side.report.ranks})) for side in sides],
         "batch": [str(side.batch) for side in sides],
         "kind of step": [side.population.kind for side in sides],
         "work in a step": [counted(side.units, "unit") for side in sides],

@@ -124,7 +124,7 @@ def _answer(comparison: Comparison, number: int) -> str:
     change = comparison.figure("ledger.period").changes[number - 1]
     mean = comparison.figure("throughput.mean").changes[number - 1]
     went = (
-        f"{duration(first.period)} to {duration(side.period)} a token "
+        f"{duration(first.period)} to {duration(side.period)} {side.made} "
         f"({percent(change)}){_mean(first, side, change, mean)}"
     )
     head = label(f"{side.label} vs {first.label}")
@@ -176,8 +176,8 @@ def _tail(first: ComparedRun, side: ComparedRun) -> str:
     whose = side if side.mean > first.mean else first
     rows = "; ".join(tail_words(row) for row in whose.report.diagnosis.tail[:2])
     made = f" in {whose.label}: {rows}" if rows else ""
-    grew = f"{100 * more:+.1f} %, tokens/s {100 * tokens:+.1f} %"
-    return f"{duration(first.mean)} to {duration(side.mean)} a token ({grew}){made}"
+    grew = f"{100 * more:+.1f} %{f', tokens/s {100 * tokens:+.1f} %' if side.decodes else ''}"
+    return f"{duration(first.mean)} to {duration(side.mean)} {side.made} ({grew}){made}"
 
 
 def percent(change: Change) -> str:

@@ -24,6 +24,8 @@ _DECODES = (
 #: So many kernels of a backward pass a step make it training.
 _A_STEP = 0.5
 _LISTS_A_STEP = 8
+#: What would show that a run decodes.
+_SHOWN = "(no engine's range, no graph replays, no kernels of a language model)"
 #: Ranges of this name mark the steps of anything.
 _ANY_STEP = "(step range)"
 
@@ -41,8 +43,16 @@ class Workload(StrEnum):
         return {
             Workload.DECODE: "",
             Workload.TRAINING: "this is training, not decoding; in its steps ",
-            Workload.OTHER: "nothing shows that this decodes (no engine's range, no graph replays, no kernels of a "
-            "language model); in its steps ",
+            Workload.OTHER: f"nothing shows that this decodes {_SHOWN}; in its steps ",
+        }[self]
+
+    @property
+    def words(self) -> str:
+        """What a run does, where runs are held against each other."""
+        return {
+            Workload.DECODE: "decodes",
+            Workload.TRAINING: "trains",
+            Workload.OTHER: f"does not show that it decodes {_SHOWN}",
         }[self]
 
 

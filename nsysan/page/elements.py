@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from html import escape, unescape
 from importlib.resources import files
 from string import Template
@@ -48,6 +49,17 @@ _HARMLESS = re.compile(r"[\w .,:%+-]{0,100}", re.ASCII)
 _UNREAD = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)
 
 
+@cache
+def own_script() -> str:
+    """The script of every page, as it stands in them."""
+    return "".join(_UNREAD.sub("", _asset(name)) for name in _SCRIPTS)
+
+
+def own_style() -> str:
+    """The style of every page behind its colours, as it stands in them."""
+    return _asset("page.css")
+
+
 def render(
     title: str,
     subtitle: str,
@@ -67,7 +79,7 @@ def render(
     title of the navigation; data: JSON for the page's timeline; columns: gives the bytes that it describes, packed;
     plotlyjs: pack.INLINE or pack.CDN.
     """
-    script = "".join(_UNREAD.sub("", _asset(name)) for name in _SCRIPTS)
+    script = own_script()
     plotly = library(plotlyjs)
     figures = ",".join(f'"{name}":{text}' for name, text in plots.items())
     shared = f'"themed":{json.dumps(VARIABLES)},"template":{template() if plots else "{}"}'
@@ -76,7 +88,7 @@ def render(
         title=safe(title),
         subtitle=said(subtitle),
         policy=_policy(f"'{source_hash(script)}'", plotly.allowed),
-        style=style() + _asset("page.css"),
+        style=style() + own_style(),
         skips=_skips([anchor for anchor, _ in links]),
         navigation=f'<nav aria-label="sections">{entries}</nav>' if entries else "",
         body=body,

@@ -123,7 +123,8 @@ class _Copier:
         columns = {column: kept[column] for column in present if column in kept}
         self._create(table, columns)
         shown = ", ".join(_expression(column, kind) for column, kind in columns.items())
-        self._insert(table, columns, shown, owned(present, self._origin.processes, table))
+        processes = self._origin.processes | (self._origin.silent if table == plan.PROCESSES else frozenset())
+        self._insert(table, columns, shown, owned(present, processes, table))
 
     def _strings(self) -> None:
         if not {"id", "value"} <= set(self._origin.tables[plan.STRINGS]):
@@ -173,7 +174,7 @@ class _Copier:
         self._write_named(table, kept)
 
     def _messages(self) -> None:
-        """Messages about the run's processes and the session; the session's process id is no process."""
+        """Messages about the run's processes, lost ones among them, and the session, whose id is no process."""
         table, present = plan.DIAGNOSTICS, self._origin.tables[plan.DIAGNOSTICS]
         kinds = {"timestamp", "timestampType", "source", "severity", "text", "globalPid"}
         columns = {c: "message" if c == "text" else plan.NUMBER for c in present if c in kinds}
@@ -183,7 +184,7 @@ class _Copier:
         self._create(table, columns)
         others = "1"
         if "globalPid" in columns:
-            listed = ", ".join(map(str, sorted(self._origin.processes)))
+            listed = ", ".join(map(str, sorted(self._origin.processes | self._origin.silent)))
             others = f"(globalPid IS NULL OR globalPid < 0 OR globalPid IN ({listed}))"
         self._insert(table, columns, ", ".join(_expression(c, kind) for c, kind in columns.items()), others)
 

@@ -7,12 +7,26 @@ from typing import Any
 
 from nsysan._errors import NsysanError
 from nsysan._version import __version__
+from nsysan.redact.scrub import Scrubber
 
 
-def differences(original: Path, copy: Path) -> list[str]:
-    """Top-level keys of the JSON reports that differ between two traces; names of the files may."""
+def differences(original: Path, copy: Path, scrubber: Scrubber) -> list[str]:
+    """Top-level keys of the JSON reports that differ between two traces; names of the files may, and masked names."""
     first, second = _document(original), _document(copy)
-    return [key for key in {**first, **second} if first.get(key) != second.get(key)]
+    return [key for key in {**first, **second} if not _same(first.get(key), second.get(key), scrubber)]
+
+
+def _same(one: object, other: object, scrubber: Scrubber) -> bool:
+    """Whether values are equal but for what is masked in texts."""
+    if one == other:
+        return True
+    if isinstance(one, str) and isinstance(other, str):
+        return other in (scrubber.code(one), scrubber.label(one))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key], scrubber) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_same(*pair, scrubber) for pair in zip(one, other, strict=True))
+    return False
 
 
 def _document(path: Path) -> dict[str, Any]:

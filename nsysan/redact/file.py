@@ -15,6 +15,7 @@ from nsysan.redact.figures import differences
 from nsysan.redact.logs import mask_file
 from nsysan.redact.nccl_log_copy import copy_nccl_logs, nccl_logs_of
 from nsysan.redact.scan import Leak, Names, check_clean, names_in, names_of, scan, scan_bytes
+from nsysan.redact.scrub import Scrubber
 from nsysan.redact.source import Origin
 from nsysan.redact.topology_copy import copy_topology
 from nsysan.scratch import scratch
@@ -61,7 +62,7 @@ def redact_file(source: Path, output: Path, *, force: bool = False) -> Redacted:
                 [*_left(copy, names), *(leak for log in logs for leak in scan(log, names))], f"{source}: the copy"
             )
             sizes = _size(source), _size(copy)
-            changed = differences(source, copy)
+            changed = differences(source, copy, Scrubber(origin.secrets))
             outputs = _put(copy, output, logs, force=force)
     except OSError as error:
         raise NsysanError(f"{output}: cannot be written: {error.strerror}", ExitCode.OUTPUT_UNWRITABLE) from error

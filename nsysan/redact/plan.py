@@ -20,6 +20,7 @@ CAPTURE: Final = "META_DATA_CAPTURE"
 EXPORTS: Final = ("META_DATA_EXPORT", "EXPORT_META_DATA")
 DIAGNOSTICS: Final = "DIAGNOSTIC_EVENT"
 NVTX: Final = "NVTX_EVENTS"
+PROCESSES: Final = "PROCESSES"
 GPU_WORK: Final = tuple(f"CUPTI_ACTIVITY_KIND_{kind}" for kind in ("KERNEL", "MEMCPY", "MEMSET", "GRAPH_TRACE"))
 API: Final = "CUPTI_ACTIVITY_KIND_RUNTIME"
 
@@ -65,7 +66,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "NVTX_PAYLOAD_SCHEMA_ENTRIES": _columns("domainId schemaId idx flags type name:word arrayOrUnionDetail offset"),
     "NVTX_PAYLOAD_ENUMS": _columns("domainId schemaId name:word numEntries size"),
     "NVTX_PAYLOAD_ENUM_ENTRIES": _columns("domainId schemaId idx name:word value isFlag"),
-    "PROCESSES": _columns("globalPid pid name:program"),
+    PROCESSES: _columns("globalPid pid name:program"),
     "TARGET_INFO_GPU": _columns(
         """vmId id name:model isDiscrete l2CacheSize totalMemory memoryBandwidth clockRate smCount pwGpuId
         chipName:model cuDevice constantMemory maxIPC maxRegistersPerBlock maxShmemPerBlock maxShmemPerBlockOptin

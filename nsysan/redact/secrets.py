@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
+from nsysan.redact.common_words import GENERIC, LONG_MANGLED, OURS, SETTINGS, may_be_glued
 
 ENVIRONMENT, HOST, USER, PLACE = "environment value", "host name", "user name", "path"
 PROCESS, DEVICE = "process name", "device name"
@@ -39,7 +39,7 @@ class Secret:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The text as such; a word only where it is not part of a longer one."""
+        """The text as such; a word only where it is not part of a longer one, unless it tells all the same."""
         literal = re.escape(self.text)
         if self.kind == PLACE:
             literal = rf"(?<![\w.-]){literal}(?![\w-])"
@@ -55,10 +55,14 @@ class Secret:
         return len(self.text) >= 10 and mixed
 
     def pattern_in(self, text: str) -> re.Pattern[str]:
-        """What to look for in a text: in a mangled name, words are parted by nothing but their lengths."""
-        if len(self.text) >= _LONG_WORD and text.startswith("_Z"):
-            return re.compile(re.escape(self.text), re.IGNORECASE)
-        return self.pattern
+        """What to look for in a text."""
+        if self.kind in (HOST, USER):
+            return self._glued if may_be_glued(self.text, text) else self.pattern
+        return self._glued if len(self.text) >= LONG_MANGLED and text.startswith("_Z") else self.pattern
+
+    @cached_property
+    def _glued(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.text), re.IGNORECASE)
 
     def is_in(self, text: str, lowered: str) -> bool:
         """Whether the text, of which `lowered` is the lower case, holds the secret."""

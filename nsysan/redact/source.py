@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nsysan.budgets import REDACTED_PACE, REDACTED_VALUE, SQLITE_LEAST_ROW, SQLITE_OPCODES
+from nsysan.model.health import NO_CUDA
 from nsysan.redact import plan
 from nsysan.redact.secrets import DEVICE, HOST, PLACE, PROCESS, USER, Secrets
 from nsysan.trace.globals import PROCESS_MASK
@@ -25,11 +26,14 @@ class Origin:
     """What has to be known of a trace before it can be copied.
 
     processes: globalPids of the run: they did GPU work or joined an NCCL communicator; without GPU work, those that
-    called CUDA. others: how many more the trace names. environment: entries of environments found.
+    called CUDA. silent: other processes of which the profiler says that they gave nothing of CUDA, which may be lost
+    ranks: their names and messages are kept, and nothing else. others: how many more the trace names. environment:
+    entries of environments found.
     """
 
     tables: Mapping[str, tuple[str, ...]]
     processes: frozenset[int]
+    silent: frozenset[int]
     others: int
     code_ids: frozenset[int]
     label_ids: frozenset[int]
@@ -71,15 +75,16 @@ class _Reader:
 
     def origin(self) -> Origin:
         processes = self._processes()
+        silent = self._silent() - processes
         code, labels = self._ids(plan.CODE_ID, processes), self._ids(plan.LABEL_ID, processes)
         names = {i: v for i, v in self._rows(plan.STRINGS, "id", "value") if isinstance(v, str)}
         secrets = Secrets(names[i].partition("\0")[0] for i in code if i in names)
         environment = self._collect(secrets)
-        others = {p for (p,) in self._rows("PROCESSES", "globalPid")} - processes - {None}
-        for process, name in self._rows("PROCESSES", "globalPid", "name"):
+        others = {p for (p,) in self._rows(plan.PROCESSES, "globalPid")} - processes - silent - {None}
+        for process, name in self._rows(plan.PROCESSES, "globalPid", "name"):
             if process not in processes and isinstance(name, str):
                 secrets.add_name(PROCESS, name)
-        return Origin(self._tables, processes, len(others), code, labels, secrets, environment)
+        return Origin(self._tables, processes, silent, len(others), code, labels, secrets, environment)
 
     def _rows(self, table: str, *columns: str, where: str = "1") -> Iterator[tuple[object, ...]]:
         """Rows of the columns; none where the file lacks the table or one of them."""
@@ -100,6 +105,11 @@ class _Reader:
         if not working:
             return frozenset(self._distinct(plan.API, "globalTid", f"globalTid {_PID}"))
         return frozenset(working | self._communicating())
+
+    def _silent(self) -> frozenset[int]:
+        said = f"CAST(text AS TEXT) LIKE '{NO_CUDA}%'"
+        rows = self._rows(plan.DIAGNOSTICS, "globalPid", "text", where=said)
+        return frozenset(process for process, _ in rows if isinstance(process, int))
 
     def _communicating(self) -> set[int]:
         """Processes with a range of NCCL's communicators: ranks of the run, even where their GPU work is missing."""

@@ -117,7 +117,8 @@ class ReportDocument:
     gpu_models: of each rank. steps, steady: how many there are. what_if: ns a step by what is taken
     away (period: nothing), None where it cannot be told; empty without a steady step. late: also ranks that are late
     together; empty in documents before the replay, as replay_error is None in these. quality: status by id. nccl: what
-    NCCL's log says, None without one. digest: the same for documents of the same content. step_periods: ns of
+    NCCL's log says, None without one. digest: the same for documents of the same content. workload: what the steps
+    are, None in documents before. step_periods: ns of
     the steady steps by number. replica, ranks, layout: of what it heads with, as all that is of one replica; per_rank
     and collectives are of all. replicas: the same of each, where there are several; is_headline: whether it
     is what the report heads with, which findings, quality and nccl are of. late_in_others: the late ranks of other
@@ -148,6 +149,7 @@ class ReportDocument:
     quality: Mapping[str, str]
     nccl: NcclSays | None
     digest: str
+    workload: str | None = None
     step_periods: Mapping[int, int] = field(default_factory=dict)
     replica: int | None = None
     ranks: tuple[int, ...] = ()
@@ -206,6 +208,7 @@ def report_document(values: object, name: str) -> ReportDocument:
         quality={row.text("id"): row.text("status") for row in fields.rows("quality")},
         nccl=nccl_from(fields),
         digest=_digest(values),
+        workload=verdict.text_or_none("workload") if "workload" in verdict.values else None,
         step_periods=steady_periods(fields, replica, population),
     )
     document = replace(document, **place_of(fields, replica))

@@ -242,3 +242,116 @@ def test_rules_on_one_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert run_cli(capsys, "check", written, *rule, "--batch", "4").code == 0
     refused = run_cli(capsys, "check", written, *rule, "--batch", "8")
     assert (refused.code, "is of decode_4, not of decode_8" in refused.err) == (ExitCode.NO_STEPS, True)
+
+
+# ---- workloads
+
+
+def no_decoding(path: Path, *names: str) -> Path:
+    """One rank that runs the same kernels over and over, 50 us each time, and nothing says what for."""
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for step in range(12):
+        at = 1_000_000 + 50_000 * step
+        for number, name in enumerate(names):
+            process.kernel(name, at + 10_000 * number, at + 10_000 * (number + 1))
+    return builder.write(path)
+
+
+def tp4(path: Path) -> Path:
+    builder = TraceBuilder()
+    decode_loop(builder, ranks=4, steps=12)
+    return builder.write(path)
+
+
+UNSHOWN = "does not show that it decodes (no engine's range, no graph replays, no kernels of a language model)"
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(("saxpy", "jacobi", "residual"), UNSHOWN), (("gemm", "layer_norm_backward", "fused_adam"), "trains")],
+)
+def test_what_does_not_decode_tells_no_degree(tmp_path: Path, names: tuple[str, ...], words: str) -> None:
+    one, four = no_decoding(tmp_path / "one.sqlite", *names), tp4(tmp_path / "four.sqlite")
+    for paths, told in (((one, four), f"A {words}, B decodes"), ((four, one), f"A decodes, B {words}")):
+        comparison = compared(*paths)
+        assert comparison.refused["B"].startswith(f"another workload: {told}; ")
+        assert comparison.scaling is None
+        assert "nothing can be held against A" in to_text(comparison)
+
+
+def test_runs_that_do_not_decode_are_held_against_each_other_without_advice(tmp_path: Path) -> None:
+    a = no_decoding(tmp_path / "a.sqlite", "saxpy", "jacobi", "residual")
+    b = no_decoding(tmp_path / "b.sqlite", "saxpy", "jacobi", "residual")
+    runs = [nsysan.analyze(nsysan.open_trace(path)) for path in (a, b)]
+    first, side = (compared_runs(label, run, "0")[0] for label, run in zip("AB", runs, strict=True))
+    comparison = compare([first, replace(side, ranks=4)], "0", [8])
+    assert comparison.refused == {}
+    assert comparison.scaling is None
+    (prediction,) = comparison.predictions
+    assert prediction.reason == f"A {UNSHOWN}; B {UNSHOWN}"
+    assert comparison.figure("throughput.tokens").values == [None, None]
+    assert f"what more GPUs buy is not told: A {UNSHOWN}; B {UNSHOWN}" in comparison.notes
+    text = to_text(comparison)
+    assert "50.0 µs to 50.0 µs a step " in text
+    assert not [word for word in ("pays", "stay at", "replicas", "a token") if word in text]
+
+
+def test_other_work_that_does_not_decode_is_refused(tmp_path: Path) -> None:
+    a = no_decoding(tmp_path / "a.sqlite", "saxpy", "jacobi", "residual")
+    b = no_decoding(tmp_path / "b.sqlite", "sort", "scan", "reduce")
+    told = compared(a, b).refused["B"]
+    assert told.startswith("another workload: no kernel runs in both (A ")
+
+
+def test_graphs_that_are_blocks_over_one_rank_are_held_by_what_they_take(tmp_path: Path) -> None:
+    """A TP=1 loop whose replays take 30 times what each of four GPUs computes is no share of it."""
+    for times, refused in ((4, False), (30, True)):
+        builder = TraceBuilder(graph_mode="Graph")
+        decode_loop(builder, ranks=1, steps=12, layers=1, compute_ns=times * 20_000, wire_ns=0, graph=True)
+        comparison = compared(builder.write(tmp_path / f"{times}.sqlite"), tp4(tmp_path / f"four_{times}.sqlite"))
+        assert ("B" in comparison.refused) is refused
+        assert (comparison.scaling is None) is refused
+    told = comparison.refused["B"]
+    assert told.startswith(
+        "another batch, context or model: what the GPUs do takes 600.0 µs over 1 rank (A) and 20.0 µs"
+    )
+
+
+def test_degrees_on_other_gpus_tell_nothing_of_more(tmp_path: Path) -> None:
+    paths = []
+    for ranks, gpu in ((2, "NVIDIA A100-SXM4-80GB"), (4, "NVIDIA H200")):
+        builder = TraceBuilder()
+        for index in range(ranks):
+            builder.gpu(index, name=gpu)
+        decode_loop(builder, ranks=ranks, steps=12)
+        paths.append(builder.write(tmp_path / f"{ranks}.sqlite"))
+    comparison = compared(*paths)
+    assert (comparison.refused, comparison.scaling) == ({}, None)
+    why = "not the same GPU: A NVIDIA A100-SXM4-80GB, B NVIDIA H200"
+    assert f"what more GPUs buy is not told: {why}" in comparison.notes
+    assert "stay at TP=" not in to_text(comparison)
+
+
+def test_a_batch_that_one_side_tells_is_not_held_against_one_that_nobody_does(tmp_path: Path) -> None:
+    served_, untold = server(tmp_path / "a.sqlite", (8, 12, 148_000)), model(tmp_path / "b.sqlite", 8)
+    reason = (
+        "another batch, or none that is told: A 8, and nothing tells that of B; --batch for each compares them all "
+        "the same"
+    )
+    assert compared(served_, untold).refused == {"B": reason}
+    single = server(tmp_path / "c.sqlite", (1, 12, 148_000))
+    assert compared(single, untold).refused == {}
+    runs = [nsysan.analyze(nsysan.open_trace(path)) for path in (served_, untold)]
+    sides = [compared_runs(label, run, "0", 8)[0] for label, run in zip("AB", runs, strict=True)]
+    assert compare(sides, "0").refused == {}
+
+
+def test_rules_on_what_does_not_decode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = ("--fail-on", "tokens<1", "--fail-on", "period>1ms", "--fail-on", "straggler")
+    other = run_cli(capsys, "check", no_decoding(tmp_path / "a.sqlite", "saxpy", "jacobi", "residual"), *rules)
+    assert (other.code, other.out.count("cannot tell  ")) == (2, 3)
+    assert f"the run {UNSHOWN}" in other.out
+    trains = run_cli(capsys, "check", no_decoding(tmp_path / "b.sqlite", "gemm", "norm_backward", "fused_adam"), *rules)
+    assert (trains.code, trains.out.count("pass  ")) == (2, 2)
+    assert "cannot tell  tokens<1: the run trains: its steps make no tokens" in trains.out

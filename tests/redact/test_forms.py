@@ -7,9 +7,12 @@ import re
 
 import pytest
 
+from nsysan.page.elements import own_script, render
 from nsysan.redact import scrub
 from nsysan.redact.masks import masked
-from nsysan.redact.scan import leaks
+from nsysan.redact.scan import Names, leaks
+from nsysan.redact.scan import names as scanned
+from nsysan.redact.scan.surfaces import texts_of
 from nsysan.redact.scrub import Scrubber
 from nsysan.redact.secrets import HOST, Secrets
 from tests.planting import kinds, names
@@ -64,3 +67,33 @@ def test_lines_that_differ_by_numbers_are_looked_at_once(monkeypatch: pytest.Mon
     monkeypatch.setattr(leaks, "of_text", lambda text, _: iter(counted(text)[1]))
     assert not list(leaks._telling((("", line) for line in lines), names()))
     assert len(looked) < 20
+
+
+def test_the_script_of_a_page_is_known_and_the_rest_of_it_searched() -> None:
+    page = render("title", "subtitle", "<p>a report</p>", {}, "0")
+    assert own_script() in page
+    texts = [text for _, text in texts_of(page.encode())]
+    assert not any("const nsysan" in text for text in texts)
+    planted = page.replace(own_script(), f"{own_script()}// at raccoon07")
+    assert any("at raccoon07" in text for _, text in texts_of(planted.encode()))
+
+
+def test_a_pair_of_texts_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    kind = scanned._kind
+
+    def counted(label: str, value: str) -> tuple[str, list[str]]:
+        asked.append((label, value))
+        return kind(label, value)
+
+    monkeypatch.setattr(scanned, "_kind", counted)
+    found = scanned._collected([("Hostname", "raccoon07"), ("text", "decode")] * 100 + [("USER", "wesker")])
+    assert found.kinds == {"raccoon07": "host name", "wesker": "user name"}
+    assert len(asked) == 3
+
+
+def test_what_is_remembered_of_a_text_depends_on_no_names() -> None:
+    text = "by wesker in /home/jill"
+    assert list(leaks.of_text(text, Names({}))) == ["path"]
+    assert list(leaks.of_text(text, Names({"wesker": "user name"}))) == ["path", "user name"]
+    assert list(leaks.of_text(text, Names({}))) == ["path"]

@@ -400,3 +400,36 @@ def test_the_default_report_shows_no_environment(tmp_path: Path, capsys: pytest.
     for content in (html.read_text(), data.read_text(), result.out):
         for told in (KEY, WORD, "tea_leaves", "HF_TOKEN", "PHRASE", "WORLD_SIZE"):
             assert told not in content
+
+
+def test_workers_that_the_profiler_lost_are_still_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rank 0 alone has kernels; of three forked workers only the profiler's message is left."""
+    builder = TraceBuilder()
+    (first,) = decode_loop(builder, ranks=1, steps=12, message_bytes=None)
+    first.comm_init(comm=5, nranks=4, rank=0, device=0, start=1, end=2)
+    for number in range(3):
+        lost = builder.process(2_000 + number, name=f"{PERSON}-worker")
+        builder.diagnostic("No CUDA events collected. Does the process use CUDA?", process=lost)
+        lost.nvtx(f"range of worker {number}", 1_000_000, 1_000_100)
+    source, clean = builder.write(tmp_path / "t.sqlite"), tmp_path / "clean.sqlite"
+    result = run_cli(capsys, "redact", source, "-o", clean)
+    assert "figures   identical to the trace's" in result.out
+    assert "3 processes of the trace gave no CUDA events" in json.dumps(document(capsys, clean))
+    assert column(clean, "SELECT count(*) FROM PROCESSES WHERE name = '<process>'") == [3]
+    # What they did stays out.
+    assert column(clean, "SELECT count(*) FROM NVTX_EVENTS WHERE text LIKE 'range of%'") == [0]
+    assert_tells_nothing(clean.read_bytes())
+
+
+def test_names_that_were_masked_are_no_other_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    builder = TraceBuilder()
+    process = builder.process(1)
+    for step in range(12):
+        at = 1_000_000 + 40_000 * step
+        process.nvtx(f"decode_step_{step}", at - 12_000, at + 25_000)
+        process.kernel("gemm", at, at + 10_000)
+        process.kernel(f"norm_by_{PERSON}_fused", at + 10_000, at + 20_000)
+    builder.env("USER", PERSON)
+    result = run_cli(capsys, "redact", builder.write(tmp_path / "t.sqlite"), "-o", tmp_path / "clean.sqlite")
+    assert (result.code, result.err) == (0, "")
+    assert "figures   identical to the trace's" in result.out

@@ -46,13 +46,16 @@ _CARD = re.compile(
     rf"(?<![A-Za-z0-9])(?:0x)?(?:{'|'.join(sorted(_MAKERS))})[0-9a-f]{{10}}(?![A-Za-z0-9])", re.IGNORECASE
 )
 _UUID = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
+#: As nvidia-smi and NVML's variables shorten those of GPUs.
+_SHORT_UUID = re.compile(r"(?<![A-Za-z0-9])GPU-[0-9A-Fa-f]{8}(?![A-Za-z0-9])", re.IGNORECASE)
 #: What tells of nobody: no address, and the machine itself.
 _NOBODY = frozenset(("0.0.0.0", "127.0.0.1", "255.255.255.255", "255.255.255.0", "255.255.0.0"))
 
 
 def mask_uuids(text: str) -> str:
     """The text without UUIDs, those of GPUs among them."""
-    return _UUID.sub("<uuid>", text) if text.count("-") > 3 else text
+    text = _UUID.sub("<uuid>", text) if text.count("-") > 3 else text
+    return _SHORT_UUID.sub("GPU-<uuid>", text) if may_hold(text, ("gpu-",)) else text
 
 
 def mask_cards(text: str) -> str:

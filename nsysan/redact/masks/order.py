@@ -27,7 +27,7 @@ _PLAIN = re.compile(r"(?:[A-Za-z0-9]{1,11}(?![A-Za-z0-9])|[_ ,()#]|::| = (?=\d))
 #: Words that can make a secret of what follows all the same.
 _HINTS = re.compile(
     r"node|host|login|server|srv|dgx|hgx|blade|vm|nid|compute|cn|gn|gpu|slurm|job|serial|bearer|basic|pass|pwd|secret|"
-    r"credential|token|key|sess|sid|client|project|user|csrf|xsrf|(?:\b[0-9a-f]{2}[ ,]{1,2}){7}",
+    r"credential|token|key|sess|sid|client|project|user|owner|author|logname|csrf|xsrf|(?:\b[0-9a-f]{2}[ ,]{1,2}){7}",
     re.IGNORECASE,
 )
 

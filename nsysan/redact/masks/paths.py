@@ -18,6 +18,8 @@ _ROOTED = re.compile(
 _WINDOWS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:\\{1,4}[^\"'<>|*?\n]+")
 _WINDOWS_SLASH = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]:/[^\"'<>|*?\n]+")
 _UNC = re.compile(r"(?<!\\)\\{2,4}[\w.$-]+\\{1,2}[^\"'<>|*?\n\s]+")
+#: The same with the slashes of POSIX; comments have a blank behind theirs, and URLs a colon before.
+_UNC_SLASH = re.compile(rf"(?<![\w:/.*>)\]])//[\w.$-]+/{_NAME}(?:/{_NAME})*/?")
 _HOME = re.compile(rf"(?<![A-Za-z0-9./>)\]])~\w{{0,32}}/{_NAME}(?:/{_NAME})*/?")
 _ANY = re.compile(rf"(?<![A-Za-z0-9./>)\]])~?/(?!v\d+/)(?:{_NAME}/)+(?:{_NAME})?")  # no route of a server
 _ROOT = re.compile(rf"(?<![A-Za-z0-9./>)\]])/(?:{_ROOTS})(?![\w/])")
@@ -60,6 +62,6 @@ def mask_paths(text: str) -> str:
     text = mask_rooted(text)
     if "/" not in text:
         return text
-    for pattern in (_WINDOWS_SLASH, _ANY, _ROOT):
+    for pattern in (_WINDOWS_SLASH, _UNC_SLASH, _ANY, _ROOT):
         text = pattern.sub("<path>", text)
     return _FILE.sub(lambda match: match[0] if match[1].split("/")[0] in _PUBLIC else "<path>", text)

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from nsysan.redact.common_words import words
+from nsysan.redact.common_words import GENERIC, OURS, SETTINGS, words
 from nsysan.redact.masks.asked import may_hold
 from nsysan.redact.masks.encoded import is_odd
 from nsysan.redact.masks.keys import MASKED
@@ -25,6 +25,7 @@ _TELLING = re.compile(
 _IN_TELLING = words("pass pwd secret credential key token sess client project sid xsrf csrf")
 _ASSIGNED = re.compile(rf"(?P<rest>[\w.-]{{0,24}}{_QUOTE}?\s{{0,3}}(?:=>|:=|=|:(?!:))\s{{0,3}})(?P<value>{_VALUE})")
 _HARMLESS = re.compile(r"(?:\d{1,4}|true|false|none|null|nil|yes|no|on|off|auto|default|\?+|\.{3}|-)", re.IGNORECASE)
+_IN_TOLD = words("owner author login user email host name")
 #: Variables of an environment, by a word of their names.
 _VARIABLE = re.compile(rf"(?<![A-Za-z0-9_])(?P<name>[A-Z][A-Z0-9_]{{1,63}})=(?P<value>{_VALUE})")
 _OF_SECRETS = words("KEY TOKEN SECRET PASS PASSWORD PASSWD PWD PASSPHRASE AUTH COOKIE CREDENTIAL CREDENTIALS PAT DSN")
@@ -37,11 +38,38 @@ _OF_OPTIONS = words(
 _PERSON = re.compile(
     r"(?<![\w-])(user|username|login|logname|hostname|host|nodename|email)=([A-Za-z_][\w.@-]{0,253})", re.IGNORECASE
 )
+#: As people write them: owner jill, host: tiger; and before a line of MPI, [tiger:12345].
+_TOLD = re.compile(
+    r"(?<![\w-])((?:owner|author|login|username|logname)(?:\s{0,2}[:=]\s{0,3}|\s{1,3})|"
+    r"(?:user|email|host|hostname|nodename)\s{0,2}:\s{1,3})([A-Za-z_][\w.@-]{1,253})(?![\w(:]|\s{0,3}[(=])",
+    re.IGNORECASE,
+)
+_OF_PROCESS = re.compile(r"(?m)(^\[)([A-Za-z][\w.-]{2,253})(?=:\d{3,7}\](?:\s|$))")
+#: What a label may tell of a host or an owner that is no name.
+_NO_NAMES = (
+    GENERIC
+    | SETTINGS
+    | OURS
+    | words(
+        "the a an of is are has and or to in at on for with by from not no all any each this that its thread process "
+        "page block tensor buffer table map list set lock id ids index side code time call calls work data memory "
+        "callback function func init start end begin enter exit wait waits sync launch done idle busy size length seq "
+        "seqlen len hidden layer layers head heads dim shape expert experts chunk prompt slot pos position epoch bs tp "
+        "pp dp ep micro_batch cpu event phase stage"
+    )
+)
+_SPOKEN = re.compile(
+    r"((?:pass(?:word|wd|phrase)|(?<![A-Za-z])pwd|api_?-?key|access_?-?key|private_?-?key|(?:auth|access|refresh|api)_?-?token)"
+    r"\s{1,3}(?:is\s{1,3})?)(?=\S{0,64}[A-Za-z])(?=\S{0,64}\d)(?!<)[^\s\"'&;,<>(){}\[\]|]{6,}",
+    re.IGNORECASE,
+)
 _HEADER = re.compile(
     r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-auth-token)(\\?[\"']?\s{0,3}[:=]\s{0,3})[^\n\"']+",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_BEARER = re.compile(
+    r"(bearer\s{1,3})(?=\S{0,64}[0-9]|\S{20}|[\w-]{1,64}\.[\w-]{1,64}\.\w)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE
+)
 _BASIC = re.compile(r"(?<![A-Za-z])(basic\s{1,3})([A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9+/=])", re.IGNORECASE)
 #: As curl takes a user and its password, and others a password.
 _CURL = re.compile(r"((?<!\S)-u\s{1,3})[^\s:]{1,64}:[^\s]{1,256}")
@@ -106,6 +134,9 @@ def mask_settings(text: str) -> str:
     if may_hold(text, ("basic", "bearer")):
         text = _BEARER.sub(rf"\1{MASKED}", _BASIC.sub(_basic, text))
     text = _CURL.sub(rf"\1{MASKED}", text) if "-u" in text else text
+    text = _TOLD.sub(_told, text) if may_hold(text, _IN_TOLD) else text
+    text = _OF_PROCESS.sub(_told, text) if "[" in text else text
+    text = _SPOKEN.sub(rf"\1{MASKED}", text) if may_hold(text, ("pass", "pwd", "key", "token")) else text
     return _named(text) if may_hold(text, _IN_TELLING) else text
 
 
@@ -151,6 +182,11 @@ def _named(text: str) -> str:
         parts.append(text[at : value.end("rest")] + _like(value["value"]))
         at = value.end()
     return "".join([*parts, text[at:]]) if parts else text
+
+
+def _told(match: re.Match[str]) -> str:
+    name = match[2].rstrip(".-")
+    return match[0] if name.lower() in _NO_NAMES else f"{match[1]}<name>{match[2][len(name) :]}"
 
 
 def _like(value: str) -> str:

@@ -61,7 +61,21 @@ _PHRASES = (
         re.compile(r"(?:ssh-|ecdsa-)\S{1,24}\s{1,3}(?:AAAA[\w+/]{20}|\S{1,64}\s\w{1,64}@\w)"),
     ),
     ("address of a repository", ("git@",), re.compile(r"git@\S{1,253}:[\w./~-]{2}")),
-    ("header with credentials", ("bearer",), re.compile(r"bearer\s{1,3}[\w.~+/=-]{12}", re.IGNORECASE)),
+    (
+        "header with credentials",
+        ("bearer",),
+        re.compile(r"bearer\s{1,3}(?:[\w.~+/=-]{12}|[\w-]{2,64}\.[\w-]{2,64}\.\w\w)", re.IGNORECASE),
+    ),
+    ("UUID", ("gpu-",), re.compile(r"(?<![A-Za-z0-9])GPU-[0-9a-f]{8}(?![0-9a-z])", re.IGNORECASE)),
+    (
+        "setting",
+        ("key", "passw"),
+        re.compile(
+            r"(?:(?:api|access|private)[_-]?key|password|passwd)\s{1,3}(?:is\s{1,3})?"
+            r"(?=[\w-]{0,64}\d)(?=[\w-]{0,64}[a-z])[\w-]{6}",
+            re.IGNORECASE,
+        ),
+    ),
     (
         "header with credentials",
         ("authorization",),

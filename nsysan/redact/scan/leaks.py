@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 #: detect-secrets looks through so many letters at once: what its patterns take may grow with the square of it.
 _WINDOW, _OVERLAP = 1_024, 256
 _SHOWN = 5
+#: Short texts of which it is kept what is in them.
+_REMEMBERED = 16_384
+#: A reading, and kinds of secret.
+_Read = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,24 @@ def _is_clean(form_of_it: str, known: dict[str, bool | None]) -> bool:
 
 def of_text(text: str, names: Names) -> Iterator[str]:
     """The kinds of secret in a text, in any of its readings."""
-    for reading in readings(text):
-        yield from kinds(reading)
+    for reading, first, last in _short(text) if len(text) <= _WINDOW else _read(text):
+        yield from first
         yield from names.within(reading)
-        yield from _by_library(reading)
+        yield from last
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _short(text: str) -> tuple[_Read, ...]:
+    """What `_read` gives: outputs of a run, and of other runs, hold the same short texts."""
+    return tuple(_read(text))
+
+
+def _read(text: str) -> Iterator[_Read]:
+    """Each reading of a text, and the kinds of secret in it, whoever it names: told before names, and after."""
+    for reading in readings(text):
+        yield reading, tuple(kinds(reading)), tuple(_by_library(reading))
     if hidden(text):
-        yield "encoded text"
+        yield "", (), ("encoded text",)
 
 
 def _by_library(text: str) -> Iterator[str]:

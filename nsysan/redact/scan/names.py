@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nsysan.budgets import REDACTED_VALUE, SQLITE_LEAST_ROW, SQLITE_OPCODES
-from nsysan.redact.common_words import GENERIC, OURS, SETTINGS
+from nsysan.redact.common_words import GENERIC, OURS, SETTINGS, may_be_glued
 from nsysan.trace.guard import STEP, Guard, read_only_uri
 from nsysan.trace.sql import quoted
 from nsysan.trace.sqlite import SqliteFile
@@ -21,18 +21,23 @@ _HOSTS = ("HOSTNAME", "HOST", "NODENAME", "COMPUTERNAME", "SLURMD_NODENAME", "EX
 _USERS = ("USER", "USERNAME", "LOGNAME", "SUDO_USER", "SLURM_JOB_USER", "EXPORT_USER", "USER_NAME")
 _SECRETS = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIALS")
 _COMMON = GENERIC | SETTINGS | OURS
+_NAMED = ("host name", "user name")
 _WORD = re.compile(r"[^\W_]+")
 _NUMBERS = frozenset(("INTEGER", "REAL"))
 _HOME = ("/home/", "/Users/", "\\Users\\")
 _ORIGIN = re.compile(r"(?:\x1b\[[\d;]*m|(?<![\w.-]))([\w.-]+):\d+:\d+ (?:\[\d|NCCL )")
-#: Names that are looked for one by one.
+#: Names that are looked for one by one; of more, those that begin as something in the text does.
 _FEW = 32
+_BEGINS = (3, 10)
+#: Pairs of texts that are remembered, and their letters.
+_REMEMBERED, _SHORT = 100_000, 512
 _ENDS = re.compile(r"[^\w.@-]")
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names in lower case by what they are; a name counts only where it stands as words of their own.
+    """Names in lower case by what they are; a name counts where it stands as words of its own, and, of a user or host
+    that tells by itself, within words.
 
     stems: letters of hosts' names, which with another number are the hosts beside.
     """
@@ -45,18 +50,31 @@ class Names:
         lowered = text.lower()
         if len(self.kinds) <= _FEW and not any(name in lowered for name in (*self.kinds, *self.stems)):
             return
-        words_of_it = set(_WORD.findall(lowered))
-        for name in (name for word in words_of_it for name in self._by_word.get(word, ())):
-            if _stands_in(name, lowered):
+        for name in self._beginning_in(lowered):
+            if _stands_in(name, lowered, self.kinds[name]):
                 yield self.kinds[name]
+        words_of_it = set(_WORD.findall(lowered)) if self.stems else set()
         for word in words_of_it | {word.rstrip("0123456789") for word in words_of_it}:
             for stem in self._stems_by_word.get(word, ()):
                 if any(_is_number(part) for part in lowered.split(stem)[1:]):
                     yield "host name"
 
+    def _beginning_in(self, text: str) -> Iterator[str]:
+        """Names of which the text has the beginning."""
+        index = self._by_begin
+        if len(index) <= len(text):
+            begins: Iterable[str] = (begin for begin in index if begin in text)
+        else:
+            begins = {text[i : i + size] for size in _BEGINS for i in range(len(text) - size + 1)} & index.keys()
+        return (name for begin in begins for name in index[begin])
+
     @cached_property
-    def _by_word(self) -> dict[str, list[str]]:
-        return _by_first_word(self.kinds)
+    def _by_begin(self) -> dict[str, list[str]]:
+        """Thousands of names need not be looked for in each text."""
+        found: dict[str, list[str]] = {}
+        for name in self.kinds:
+            found.setdefault(name[: max(size for size in _BEGINS if size <= max(len(name), 3))], []).append(name)
+        return found
 
     @cached_property
     def _stems_by_word(self) -> dict[str, list[str]]:
@@ -67,7 +85,7 @@ class Names:
 
 
 def _by_first_word(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by their first word: thousands of them need not be looked for in each text."""
+    """Names by their first word."""
     found: dict[str, list[str]] = {}
     for name in names:
         if (word := _WORD.search(name)) is not None:
@@ -75,7 +93,9 @@ def _by_first_word(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _stands_in(name: str, text: str) -> bool:
+def _stands_in(name: str, text: str, kind: str) -> bool:
+    if kind in _NAMED and may_be_glued(name, text):
+        return name in text
     at = text.find(name)
     while at >= 0:
         around = text[max(0, at - 1) : at], text[at + len(name) : at + len(name) + 1]
@@ -117,15 +137,27 @@ def names_in(lines: Iterable[str]) -> Names:
 def _collected(rows: Iterable[tuple[str, str]]) -> Names:
     """Names from the texts of an export, each with the text that stands before it in its row."""
     found: dict[str, str] = {}
-    for label, text in rows:
+    for label, text in _once(rows):
         for entry in re.split(r"[\0\n]", text):
+            found |= dict(_telling(*_kind(label, entry)))
             variable, equals, value = entry.partition("=")
-            for named, told in ((label, entry), (variable.strip().rpartition(" ")[2], value if equals else "")):
-                found |= dict(_telling(*_kind(named, told)))
+            if equals:
+                found |= dict(_telling(*_kind(variable.strip().rpartition(" ")[2], value)))
         for mark in _HOME:
             for part in text.split(mark)[1:]:
                 found |= dict(_telling("user name", [_ENDS.split(part, 1)[0]]))
     return _with_stems(found)
+
+
+def _once(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Pairs without those that were there before, as far as short ones are remembered."""
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        if row in seen:
+            continue
+        if len(seen) < _REMEMBERED and sum(map(len, row)) <= _SHORT:
+            seen.add(row)
+        yield row
 
 
 def _with_stems(kinds: dict[str, str]) -> Names:

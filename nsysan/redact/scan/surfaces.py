@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 
 from nsysan.budgets import SEARCHED_BYTES, SEARCHED_PACE
@@ -114,7 +113,9 @@ class _Page(HTMLParser):
 
 
 def _html(text: str) -> Iterator[Found]:
-    for ours in _own():
+    from nsysan.page.elements import own_script, own_style
+
+    for ours in (own_script(), own_style()):
         text = text.replace(ours, " ")
     inside = {packed: content for packed in _PACKED.findall(text) if (content := _unpacked(packed)) is not None}
     sizes = {_size_of_tables(content) for content in inside.values()}
@@ -146,13 +147,6 @@ def _size_of_tables(content: bytes) -> int | None:
         return int(sum(sum(told["rows"]) * sum(width for _, width, _ in told["columns"]) for told in tables.values()))
     except (ValueError, OverflowError, RecursionError, LookupError, TypeError, AttributeError):
         return None
-
-
-def _own() -> list[str]:
-    """Scripts and styles of our own, longest first."""
-    folder = files("nsysan.page").joinpath("assets")
-    texts = [entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith((".js", ".css"))]
-    return sorted(texts, key=len, reverse=True)
 
 
 def _is_plotly(content: bytes) -> bool:
