@@ -70,7 +70,7 @@ def test_lines_that_differ_by_numbers_are_looked_at_once(monkeypatch: pytest.Mon
 
 
 def test_the_script_of_a_page_is_known_and_the_rest_of_it_searched() -> None:
-    page = render("title", "subtitle", "<p>a report</p>", {}, "0")
+    page = render("title", "subtitle", "<p>a report</p>", {}, "0", of="a trace")
     assert own_script() in page
     texts = [text for _, text in texts_of(page.encode())]
     assert not any("const nsysan" in text for text in texts)
