@@ -131,7 +131,11 @@ def _ancestors(process: Stat, table: Mapping[int, Stat]) -> list[Stat]:
 @contextlib.contextmanager
 def exit_on(*numbers: signal.Signals) -> Iterator[None]:
     """Leave in order on these signals, as on Ctrl-C, so that no child and no unfinished file stays."""
-    with handling(numbers, lambda number, _: sys.exit(128 + number)):
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    with handling(numbers, leave):
         yield
 
 

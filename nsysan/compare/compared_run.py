@@ -19,8 +19,7 @@ from nsysan.light.stated import Model
 from nsysan.metrics.ledger import FIGURES
 from nsysan.metrics.scenarios import Scenario
 from nsysan.model.matches import Match
-from nsysan.model.steps.step_kind import StepKind
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepKind, StepMethod
 from nsysan.report.build import build_report
 from nsysan.report.report import Report
 from nsysan.run.all_decode import of_one_population

@@ -20,7 +20,7 @@ from nsysan.metrics.lines import Line
 from nsysan.model.classes import WorkClass
 from nsysan.model.health import NODE_FLAG
 from nsysan.model.matches import Match
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepMethod
 from nsysan.run.all_decode import of_all_decode, usual_period
 from nsysan.run.run import Run
 from nsysan.text import counted, plain

@@ -10,8 +10,7 @@ from dataclasses import replace
 from nsysan.diagnosis.evidence import Aspect, Quality, Status
 from nsysan.metrics.coverage import WORDS, Coverage, Rest, coverage, rest_of
 from nsysan.metrics.tail import Hump
-from nsysan.model.steps.step_kind import StepKind
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepKind, StepMethod
 from nsysan.run.questions import outside_of
 from nsysan.run.run import Run
 from nsysan.text import counted, duration, pct

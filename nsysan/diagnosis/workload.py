@@ -6,10 +6,12 @@ DEFINITIONS.md, section 11.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import polars as pl
+from nsysan.model.steps.step_kind import StepMethod
 
-from nsysan.model.steps.step_windows import StepMethod
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Kernels of a backward pass or an optimiser, as frameworks and cuDNN name them.
 _TRAINS = r"(?i)backward|_bwd|bwd_|dgrad|wgrad|fused_?adam|adam_|_adam|_sgd|sgd_"
@@ -61,6 +63,8 @@ def workload_of(method: StepMethod, source: str, names: pl.DataFrame, windows: i
 
     names: name, n, collectives of the operations in steps. windows: steps of all ranks together.
     """
+    import polars as pl
+
     if method == StepMethod.NVTX and not source.endswith(_ANY_STEP):
         return Workload.DECODE
     trains = names.filter(pl.col("name").str.contains(_TRAINS))["n"].sum()

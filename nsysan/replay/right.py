@@ -153,12 +153,12 @@ def _usual(rows: pl.DataFrame, alike: float) -> pl.DataFrame:
     )
     # Of what no place shows alone the places of a group may show it together.
     # A place of few steps is no more of a step than that, and tells no noise.
-    most = pl.col("steps").max().over("rank")
+    most = pl.col("steps").filter(pl.col("place").is_not_null()).max().over("rank")
     part, often = pl.col("steps") / most, pl.col("steps") >= pl.min_horizontal(most / 2, _STEPS)
     total = part * pl.when("late").then("level").otherwise("usual")
     usual = usual.with_columns(total=total, error=pl.when("late").then(0.0).otherwise((part * error) ** 2))
     rest = (
-        usual.filter(pl.col("common") & often)
+        usual.filter(pl.col("common") & often & pl.col("place").is_not_null())
         .group_by("rank", "group")
         .agg(pl.sum("total"), error=pl.col("error").sum().sqrt())
     )

@@ -10,7 +10,7 @@ import polars as pl
 
 from nsysan.columns.in_order import changes
 from nsysan.columns.intervals import I64, Covered
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepMethod
 from nsysan.run.placed import PlacedTrace
 from nsysan.run.run import Run
 

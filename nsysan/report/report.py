@@ -23,7 +23,7 @@ from nsysan.metrics.counters import Counter
 from nsysan.metrics.lines import CLAIMED, Line
 from nsysan.metrics.link import Link
 from nsysan.model.ranks import Rank
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepMethod
 from nsysan.report.beside_nsys import BesideNsys
 from nsysan.report.kernel_table import ComputeRow
 from nsysan.report.replica import GroupRow, Replica

@@ -127,7 +127,8 @@ def test_report_killed_at_a_rename(tmp_path: Path, moment: int) -> None:
     done = child(_AT_A_RENAME, tmp_path, int(signal.SIGKILL), moment, *arguments)
     assert done.returncode == -signal.SIGKILL
     html = (tmp_path / "out.html").read_text()
-    assert html == "old" if moment == 1 else re.search(r"</html>\n<!-- nsysan wrote this page: [0-9a-f ]+ -->\n$", html)
+    new = re.search(r"</html>\n<!-- nsysan wrote this page of [0-9a-f: ]+ -->\n$", html)
+    assert html == "old" if moment == 1 else new
     assert not (tmp_path / "out.json").exists()
 
 

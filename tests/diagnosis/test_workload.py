@@ -10,7 +10,7 @@ import pytest
 
 import nsysan
 from nsysan.diagnosis.workload import Workload, workload_of
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepMethod
 from nsysan.report.build import build_report
 from tests.documents import document_of
 from tests.tracebuilder import TraceBuilder

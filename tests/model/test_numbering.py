@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from nsysan.model.steps.numbering import combine_steps
-from nsysan.model.steps.step_windows import StepMethod, StepWindows
+from nsysan.model.steps.step_kind import StepMethod
+from nsysan.model.steps.step_windows import StepWindows
 
 STEPS = 20
 PERIOD = 100

@@ -257,7 +257,7 @@ def test_the_top_tells_the_first_findings_saving(reported: Callable[[str], Repor
     for name, value, text in (
         (
             "tp4_late1",
-            "at most 687 µs (27.5 %)",
+            "at most 686 µs (27.5 %)",
             "of a step to gain: rank 1 comes late: its host launches late",
         ),
         (

@@ -22,6 +22,7 @@ from nsysan.perfetto import choose_steps, packed, to_perfetto
 from nsysan.perfetto.host import nested_lanes
 from nsysan.run.run import Run
 from tests.clitools import graph_level_trace, paper_trace, run_cli
+from tests.copies import changed
 from tests.tracebuilder import ALLREDUCE_KERNEL, COMPUTE_KERNEL, TraceBuilder, decode_loop
 from tests.traceprocessor import ask
 
@@ -172,6 +173,8 @@ def test_hosts_that_number_their_threads_alike_are_told_apart(tmp_path: Path) ->
         builder = TraceBuilder()
         decode_loop(builder, ranks=1, message_bytes=None)
         paths.append(builder.write(tmp_path / f"rank_{rank}.sqlite"))
+    # Else it is a copy.
+    changed(paths[1], 'UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET "end" = "end" + 1')
     exported = Exported(to_perfetto(nsysan.analyze(paths), [2], "0"))
     calls = [exported.rank(event) for event in exported.slices("cuda_api")]
     assert calls.count(0) == calls.count(1) >= 4

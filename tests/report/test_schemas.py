@@ -37,7 +37,7 @@ from nsysan.metrics.tail_causes import TAILS, TailCause
 from nsysan.model import classes
 from nsysan.model.gpu_links import LinkKind
 from nsysan.model.kernel_groups import KernelGroup
-from nsysan.model.steps.step_windows import StepMethod
+from nsysan.model.steps.step_kind import StepMethod
 from nsysan.replay.path import CLASSES
 from nsysan.report.build import build_report
 from nsysan.report.report import Report

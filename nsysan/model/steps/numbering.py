@@ -18,8 +18,8 @@ from nsysan.model.operations import is_communication
 from nsysan.model.steps.extents import clipped
 from nsysan.model.steps.lags import in_step
 from nsysan.model.steps.populations import DEFAULT, Choice, Population, find_populations
-from nsysan.model.steps.step_kind import StepKind
-from nsysan.model.steps.step_windows import WINDOWS, StepMethod, StepWindows
+from nsysan.model.steps.step_kind import StepKind, StepMethod
+from nsysan.model.steps.step_windows import WINDOWS, StepWindows
 
 _STARTUP = 1.5
 #: Why the first step of a capture is left out.

@@ -12,7 +12,8 @@ import polars as pl
 from nsysan.columns.times import by_time
 from nsysan.model.operations import Operations
 from nsysan.model.steps.period import MIN_REPEATS, Repetition, find_repetition, step_marks
-from nsysan.model.steps.step_windows import Membership, StepMethod, StepWindows, frame
+from nsysan.model.steps.step_kind import StepMethod
+from nsysan.model.steps.step_windows import Membership, StepWindows, frame
 
 _I64 = npt.NDArray[np.int64]
 _OF_KERNELS = ("begin", "end", "context", "stream", "type", "name", "thread")

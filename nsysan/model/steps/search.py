@@ -21,7 +21,8 @@ from nsysan.model.operations import Operations
 from nsysan.model.steps.engines import Engine, load_engines
 from nsysan.model.steps.repeats import by_period
 from nsysan.model.steps.replays import by_replays
-from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepMethod, StepWindows, frame
+from nsysan.model.steps.step_kind import StepMethod
+from nsysan.model.steps.step_windows import WINDOWS, Members, Membership, StepWindows, frame
 from nsysan.text import counted
 from nsysan.timings import stage
 from nsysan.trace.trace import Trace

@@ -1,4 +1,4 @@
-"""What a step does; apart from how that is found, as capture asks for engines without any of it."""
+"""What a step does, and by what steps are found; apart from how, as capture and check ask without any of that."""
 
 from __future__ import annotations
 
@@ -11,3 +11,13 @@ class StepKind(StrEnum):
     DECODE = "decode"
     PREFILL = "prefill"
     MIXED = "mixed"
+
+
+class StepMethod(StrEnum):
+    """A way of finding steps."""
+
+    NVTX = "nvtx"
+    GRAPH = "graph"
+    PERIOD = "period"
+    #: No step was found: the whole capture stands for one.
+    WINDOW = "window"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from nsysan.model.steps.step_kind import StepMethod
 
 if TYPE_CHECKING:
     from nsysan.model.operations import Operations
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 WINDOWS = {"rank_key": pl.Int64(), "begin": pl.Int64(), "finish": pl.Int64(), "label": pl.String()}
 _I64 = npt.NDArray[np.int64]
 Members = npt.NDArray[np.int32]
-
-
-class StepMethod(StrEnum):
-    """A way of finding steps."""
-
-    NVTX = "nvtx"
-    GRAPH = "graph"
-    PERIOD = "period"
-    #: No step was found: the whole capture stands for one.
-    WINDOW = "window"
 
 
 @dataclass(frozen=True)
