@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -49,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--slow-us", type=float, default=100.0, help="by so much a layer (default 100)")
     parser.add_argument("--late-rank", type=int, default=-1, help="this rank's host launches every step later")
     parser.add_argument("--late-us", type=float, default=500.0, help="by so much a step (default 500)")
+    parser.add_argument("--sleepy-rank", type=int, default=-1, help="this rank's host sleeps until its GPU is done")
     parser.add_argument("--profiler-api", action="store_true", help="cudaProfilerStart/Stop round the marked steps")
     parser.add_argument("--hang", action="store_true", help="never end after the last step, as stuck servers do")
     return parser.parse_args()
@@ -170,6 +173,14 @@ def busy_wait(us: float) -> None:
         pass
 
 
+def sleep_while_waiting(device: int) -> None:
+    """Let this host sleep until its GPU is done, where it else asks without a pause."""
+    loaded = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libcudart" in line)
+    runtime, blocking_sync = ctypes.CDLL(next(loaded)), 4
+    if runtime.cudaSetDevice(device) or runtime.cudaSetDeviceFlags(blocking_sync):
+        sys.exit(f"decode: GPU {device} takes no flags any more")
+
+
 @contextlib.contextmanager
 def profiler_range(wanted: bool) -> Iterator[None]:
     """Open the capture range of `--capture-range=cudaProfilerApi` where asked for."""
@@ -182,7 +193,10 @@ def profiler_range(wanted: bool) -> Iterator[None]:
 
 def run(rank: int, args: argparse.Namespace) -> None:
     """One rank from start to end."""
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)))
+    device = int(os.environ.get("LOCAL_RANK", rank))
+    if args.sleepy_rank == rank:
+        sleep_while_waiting(device)
+    torch.cuda.set_device(device)
     dist.init_process_group(
         "nccl", rank=rank, world_size=args.tp, device_id=torch.device("cuda", torch.cuda.current_device())
     )

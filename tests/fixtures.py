@@ -28,12 +28,14 @@ def unpack_pairs(folder: Path) -> None:
     """base, slow, late and both .sqlite in a folder: one loop without and with planted faults, in one go. And
     vllm_base, vllm_slow and vllm_both: windows of one vLLM engine, the faults switched on and off meanwhile. And
     sglang_base, sglang_late1, sglang_late0 and sglang_slow0: 30 steps each of windows of one SGLang engine. And windows
-    of four vLLM engines: vllm_spec_slow0, vllm_held0, vllm_pp_slow1 and vllm_pp_64.
+    of four vLLM engines: vllm_spec_slow0, vllm_held0, vllm_pp_slow1 and vllm_pp_64. And awake, sleepy: a loop in whose
+    second run the host of rank 1 sleeps until its GPU is done.
     """
     _extract("tp2_pairs.tar.xz", folder)
     _extract("vllm_pairs.tar.xz", folder)
     _extract("sglang_pairs.tar.xz", folder)
     _extract("vllm_windows.tar.xz", folder)
+    _extract("tp2_sleepy.tar.xz", folder)
 
 
 def _extract(name: str, folder: Path) -> None:

@@ -10,6 +10,9 @@ vLLM, two H200, each of an engine whose windows without the fault took so long: 
 0 has 24 such products) 6,987 and 6,969 us; vllm_held0 (NCCL, rank 0's host is busy for 3 ms before each step, and holds
 the interpreter that hands on its results) 3,514 and 3,426. vllm_pp_slow1 (PP=2, 32 requests, stage 1 has 24 such
 products, which it works while it waits for stage 0); vllm_pp_64 (PP=2, 64 requests in one batch).
+
+TP=2 on two H200, CUDA graphs: awake, and sleepy, where the host of rank 1 blocks until its GPU is done
+(cudaDeviceScheduleBlockingSync).
 """
 
 from __future__ import annotations
@@ -96,6 +99,20 @@ def test_hosts_that_meet_each_step_wait_for_the_late_one(
     other = told.ranks[1 - rank]
     assert told.period - other < APART * told.period
     assert told.period > 1.25 * base.period
+
+
+def test_a_host_that_sleeps_until_its_gpu_is_done_is_late(
+    what_ifs: Callable[[str], WhatIf], diagnoses: Callable[[str], Diagnosis]
+) -> None:
+    """It is told of the end of the work by an interrupt, tens of us late: no kernel and no host segment is longer."""
+    awake, sleepy = (what_ifs(name)[Scenario.NO_SKEW] for name in ("awake", "sleepy"))
+    assert awake is not None
+    assert sleepy == pytest.approx(awake, rel=0.01)
+    assert diagnoses("awake").late == []
+    assert [(one.ranks, one.cause) for one in diagnoses("sleepy").late] == [((1,), "host")]
+    lost = what_ifs("sleepy").period - what_ifs("awake").period
+    assert lost > 80_000
+    assert (what_ifs("sleepy").saves(Scenario.NO_SKEW) or 0) > lost
 
 
 def test_what_tracing_adds_to_hosts_may_turn_who_is_late(diagnoses: Callable[[str], Diagnosis]) -> None:
