@@ -40,13 +40,16 @@ class RankSpread:
 class OtherKind:
     """Decode steps of another kind than those that a diagnosis heads with, and theirs.
 
-    steps: how many; share: of the time of all decode steps; period: ns of the median one.
+    steps: how many; part: of all decode steps, share: of the time of these; period: ns of the median one; mean: of
+    the mean one of all.
     """
 
     id: str
     steps: int
+    part: float
     share: float
     period: int
+    mean: int
     diagnosis: Diagnosis
 
 

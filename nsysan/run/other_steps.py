@@ -16,14 +16,16 @@ MUCH, FEW, MOST = 0.1, 5, 3
 
 
 class Headed(NamedTuple):
-    """Steps of one kind: how many, their share of the time of all decode steps, their median period (ns), and the run
-    whose figures are of them.
+    """Steps of one kind: how many, their share of all decode steps and of the time of these, their median period, and
+    the mean one of all decode steps (ns); the run whose figures are of them.
     """
 
     id: str
     steps: int
+    part: float
     share: float
     period: int
+    mean: int
     run: Run
 
 
@@ -35,15 +37,18 @@ def other_kinds(run: Run) -> list[Headed]:
         return []
     decode = [one.id for one in run.steps.populations if one.kind is StepKind.DECODE]
     of_kind = run.windows.filter(pl.col("population").is_in(decode)).group_by("population", "step")
-    time = of_kind.agg(pl.median("extent"), steady=pl.col("left_out").is_null().all())
+    period = (pl.col("finish") - pl.col("begin")).median()
+    time = of_kind.agg(pl.median("extent"), period=period, steady=pl.col("left_out").is_null().all())
+    mean = round(time["period"].mean() or 0)  # type: ignore[arg-type]
     kinds = time.group_by("population").agg(pl.sum("extent", "steady"), steps=pl.len())
     kinds = kinds.with_columns(share=pl.col("extent") / pl.col("extent").sum())
     told = pl.col("share").ge(MUCH) & pl.col("steady").ge(FEW) & (pl.col("population") != run.steps.populations[0].id)
     found = []
     for one in kinds.filter(told).sort("share", "population", descending=[True, False]).head(MOST).to_dicts():
         headed = headed_by(run, one["population"])
-        period = typical_period(headed.ledger.filter("steady"))
-        found.append(Headed(one["population"], one["steps"], one["share"], period, headed))
+        usual = typical_period(headed.ledger.filter("steady"))
+        part = one["steps"] / len(time)
+        found.append(Headed(one["population"], one["steps"], part, one["share"], usual, mean, headed))
     return found
 
 

@@ -61,6 +61,11 @@ def test_who_is_late_in_another_kind_of_steps_is_told(tmp_path: Path) -> None:
     (finding,) = (one for one in report.findings if one.id == "late_in_other_steps")
     assert finding.ranks == [2]
     assert "--population decode_4" in finding.fix
+    # Of the mean over all decode steps, as 35 % of them are such.
+    now, right = server(25_000), server(0)
+    lost = now.period(of_mean=True) - right.period(of_mean=True)
+    assert finding.saving == pytest.approx(lost, rel=0.05)
+    assert finding.of == pytest.approx(now.period(of_mean=True), rel=0.02)
     told = {one["id"]: one["late"] for one in document_of(report)["populations"]}
     assert told["decode_32"] is None
     assert [one["ranks"] for one in told["decode_4"]] == [[2]]
