@@ -33,6 +33,14 @@ def outputs_of(
     return files, (to_stdout[0] if to_stdout else None)
 
 
+def is_outdated(page: Path | None, traces: Sequence[Path]) -> bool:
+    """Whether a page is of an earlier trace of that name: it lies beside the trace, which was written after it."""
+    if page is None or len(traces) != 1 or not own_page(page):
+        return False
+    beside = page.absolute() == traces[0].absolute().with_suffix(".html")
+    return beside and page.stat().st_mtime_ns < traces[0].stat().st_mtime_ns
+
+
 def check_page(page: Path | None, traces: Sequence[Path], *, force: bool) -> None:
     """NsysanError, before a trace is read, where the page that is there is of another; of several, writing tells."""
     if page is None or force or len(traces) != 1 or not own_page(page):

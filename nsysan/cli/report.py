@@ -23,7 +23,7 @@ from nsysan.cli.options import (
     possible_untraced,
     steps_of,
 )
-from nsysan.cli.outputs import alike, check_page, outputs_of, written
+from nsysan.cli.outputs import alike, check_page, is_outdated, outputs_of, written
 from nsysan.cli.redacted import redaction_if
 from nsysan.cli.screen import columns, in_colour, say
 from nsysan.cli.timed import timed
@@ -204,7 +204,8 @@ def command(
         from nsysan.page import png as pictures
     charts = pictures.paths(png) if png else {}
     files, to_stdout = outputs_of(named, paths, force=force, others=charts.values())
-    check_page(html, paths, force=force)
+    replaced = force or is_outdated(html, paths)
+    check_page(html, paths, force=replaced)
     everything = files | {f"--png ({chart})": path for chart, path in charts.items()}
     if twice := alike(everything):
         raise click.UsageError(f"{' and '.join(twice)} both name {everything[twice[0]]}")
@@ -248,7 +249,7 @@ def command(
         if redaction:
             redaction.check({f"the chart {name}": content for name, content in drawn.items()})
     for name, path in files.items():
-        write_text(path, texts[name], force=force)
+        write_text(path, texts[name], force=replaced if path == html else force)
     for chart, content in drawn.items():
         write_bytes(charts[chart], content, force=force)
     if to_stdout is not None:

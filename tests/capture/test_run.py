@@ -349,7 +349,7 @@ def test_a_second_signal_ends_everything(desk: Desk) -> None:
 
 
 def test_a_deaf_workload_is_killed_after_the_grace(desk: Desk) -> None:
-    process = desk.start("--kill-after", "1", *workload(_DEAF))
+    process = desk.start("--kill-after", "3", *workload(_DEAF))
     desk.wait_for("started")
     process.send_signal(signal.SIGTERM)
     assert finished(process).code == 143

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,24 @@ def test_the_page_of_another_run_stays_and_is_not_linked(
         assert run_cli(capsys, "history", "add", trace, "--db", "h.db").code == 0
     rows = json.loads(run_cli(capsys, "history", "list", "--db", "h.db", "--format", "json").out)
     assert [row["page"] for row in rows] == [str(tmp_path / "trace.html"), str(tmp_path / "run2/trace.html")]
+
+
+def test_a_page_gives_way_to_that_of_the_trace_recorded_anew_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    two_runs()
+    monkeypatch.chdir(tmp_path / "run1")
+    assert run_cli(capsys, "report", "trace.sqlite").code == 0
+    page = Path("trace.html")
+    older, first = page.stat().st_mtime_ns - 1_000, page.read_bytes()
+    shutil.copyfile("../run2/trace.sqlite", "trace.sqlite")
+    os.utime("trace.sqlite", ns=(older, older))
+    assert run_cli(capsys, "report", "trace.sqlite").code == ExitCode.OUTPUT_EXISTS
+    assert page.read_bytes() == first
+    os.utime("trace.sqlite", ns=(older + 2_000, older + 2_000))
+    assert run_cli(capsys, "report", "trace.sqlite").code == 0
+    assert page.read_bytes() != first
 
 
 def test_the_trends_of_another_history_stay(
