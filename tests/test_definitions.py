@@ -20,8 +20,21 @@ from nsysan.metrics.lines import LINES
 from nsysan.metrics.scenarios import LATE_SHARE, Scenario
 from nsysan.model import classes, host_clock, launchers, load
 from nsysan.model.classes import load_catalogue
-from nsysan.model.steps import numbering, period, populations
-from nsysan.replay import activity, by_step, edits, graph, hosts_meet, levels, places, results, right, stretches, trust
+from nsysan.model.steps import numbering, period, populations, replays
+from nsysan.replay import (
+    activity,
+    by_step,
+    edits,
+    graph,
+    hosts_meet,
+    levels,
+    places,
+    prompt,
+    results,
+    right,
+    stretches,
+    trust,
+)
 from nsysan.run import clock, matching, messages, nccl_fit, rank_clocks, together
 from nsysan.run.run import Run
 from nsysan.trace import gpu_work
@@ -155,6 +168,13 @@ NUMBERS = [
     ("7", f"exceeds its own usual by {right.DEVIATIONS:g} standard deviations"),
     ("7", f"by {right.DEVIATIONS:g} standard deviations and {percent(levels._SHARE)} of the period"),
     ("7", f"({by_step._STEPS} steps or more; what is usual"),
+    ("7", f"where most ranks show them in {prompt._STEPS} steps or more"),
+    (
+        "7",
+        f"by {right.DEVIATIONS:g} standard deviations and {percent(prompt._FAR * levels._SHARE)} of the period): both",
+    ),
+    ("7", f"(a gap, {levels._SLICE:g} times)"),
+    ("4", f"up to {replays._IN_TURN} graphs that run the same kernels are one"),
     ("7", f"a rank exceeds in most steps only by {percent(levels._CLOCKS - 1)} or more"),
     ("7", f"With fewer than {skew.TELLING_STEPS} steady steps the report says that they tell nothing"),
     ("6", f"where its p95 is over {percent(quality_ranks.MAX_RESIDUAL)} of a step"),

@@ -76,7 +76,7 @@ def in_steps(cells: Cells, right: F64, ns: F64, then: F64, deviations: float, ex
 def _shortest_half(values: F64) -> tuple[float, float]:
     """The middle of the shortest interval that has half of the values, and half its length."""
     ordered = np.sort(values)
-    most = len(ordered) // 2
+    most = (len(ordered) - 1) // 2
     lengths = ordered[most:] - ordered[: len(ordered) - most]
     at = int(np.argmin(lengths))
     return float(ordered[at] + ordered[at + most]) / 2, float(lengths[at]) / 2

@@ -23,6 +23,8 @@ from nsysan.replay.shape import Delays, Graph, Levels
 _SHARE = 0.01
 #: Gaps of two GPUs of a model differ by up to 13 % with their clocks.
 _CLOCKS = 1.25
+#: A gap in which another process has the GPU is so many times a gap.
+_SLICE = 10.0
 
 
 def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
@@ -43,7 +45,7 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
     inside = _inside_graphs(graph)
     gaps = work.with_columns(group=pl.lit(0), ns=pl.Series(delays.lane[first:end:2])).filter(pl.Series(inside))
     lane[first:end:2][inside], _ = right_of(
-        gaps, pl.col("name"), peers, excess, np.ones(len(gaps), dtype=np.bool_), _CLOCKS
+        gaps, pl.col("name"), peers, excess, np.ones(len(gaps), dtype=np.bool_), _CLOCKS, _SLICE
     )
     lane[first:end:2] = np.where(extra, 0, lane[first:end:2])
     kind = pl.concat_str("launch", "name", ignore_nulls=True)

@@ -12,7 +12,9 @@ from nsysan.replay.right import BY_MAD, DEVIATIONS, ERRORS, OF_MEDIAN, lower_med
 from nsysan.replay.shape import Delays, Graph
 
 #: Fewer steps in which an edge bound what it leads to do not tell what it usually takes.
-_STEPS = 3
+_STEPS = 8
+#: A step's own delay is so many times as much as a step's own work has to be: now and then launches are late anywhere.
+_FAR = 5
 
 
 def slow_edges(
@@ -57,13 +59,17 @@ def slow_edges(
         .filter(2 * pl.col("steps") >= pl.col("steps").max().over(place))
         .filter(2 * pl.len().over(place) > pl.col("peers"))
     )
-    usual = usual.with_columns(lower_median("usual").over(place).alias("level"), lower_median("spread").over(place))
+    # What a rank takes by chance is not told by the one that varies least.
+    noise = pl.col("spread").quantile(0.5, "higher").over(place)
+    usual = usual.with_columns(lower_median("usual").over(place).alias("level"), spread=noise)
     told = edges.join(usual.drop("peers"), on=["rank", *place], how="inner")
     ns, level = pl.col("ns"), pl.col("level")
     slow = pl.col("usual") - level > ERRORS * OF_MEDIAN * pl.col("spread") / pl.col("steps").sqrt()
     # Of a rank that is slow in most steps those stay that are not.
     right = (
-        pl.when(ns - pl.max_horizontal("usual", level) > pl.max_horizontal(DEVIATIONS * pl.col("spread"), excess))
+        pl.when(
+            ns - pl.max_horizontal("usual", level) > pl.max_horizontal(DEVIATIONS * pl.col("spread"), _FAR * excess)
+        )
         .then(level)
         .when(slow)
         .then(pl.max_horizontal(ns * level / pl.col("usual"), pl.min_horizontal(ns, level)))

@@ -32,14 +32,16 @@ def right_of(
     excess: int,
     summed: npt.NDArray[np.bool_] | None = None,
     alike: float = 1.0,
+    much: float = 0.25,
 ) -> tuple[I64, npt.NDArray[np.bool_]]:
     """What each row takes on a rank that is right; and whether it is what most ranks do not have.
 
     rows: stretch, step, rank, segment, place (null where nothing is alike on other ranks), group (a number), ns, and
     what kind each is told by. peers: rank, stage, and how many ranks do the same. excess: ns that a step must lose.
     summed: the rows that may together lose them, others only one by one. Not those of hosts, whose noise is of the
-    step: what one is held up by it is at many places. alike: up to so many times as long as its level a rank is right
-    in most steps.
+    step: what one is held up by it is at many places; nor what takes longer by less than so much of what it usually
+    takes (much), as all kernels do now and then. alike: up to so many times as long as its level a rank is right in
+    most steps.
     """
     if rows.is_empty():
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -88,7 +90,8 @@ def right_of(
     by_far = (common & (beyond["ns"] > beyond["wide"])).fill_null(value=False).to_numpy()
     lost = np.where(by_far, beyond["ns"].to_numpy(), 0.0)
     if summed is not None:
-        lost = np.where(summed, cells.sums(np.where(summed, lost, 0.0))[cells.of], lost)
+        large = summed & told.select(ns > (1 + much) * pl.max_horizontal("usual", "then")).to_series().to_numpy()
+        lost = np.where(large, cells.sums(np.where(large, lost, 0.0))[cells.of], lost)
     told = told.with_columns(alone=pl.Series(by_far & (lost > excess)))
     # Late in most steps, and not in this one.
     beside = pl.when("in_common").then(ns - pl.col("then")).otherwise(ns - pl.col("level"))

@@ -33,11 +33,9 @@ def test_a_target_with_its_drafts_is_a_step(block: list[int], reads: list[int], 
     assert [length for _, length in whole[of_target : of_target + len(lengths)]] == lengths
 
 
-@pytest.mark.parametrize(
-    ("reads", "behind"), [("target", False), ("each", False), ("last draft", True), ("none", False)]
-)
+@pytest.mark.parametrize(("reads", "behind"), [("target", False), ("each", False), ("last draft", True)])
 def test_another_number_of_drafts_goes_with_each_target(reads: str, behind: bool) -> None:
-    """What is read back: the target, each replay, the last draft behind a target, or nothing."""
+    """What is read back: the target, each replay, or the last draft behind a target."""
     drafts = [1, 3, 2, 5, 4, 3, 1, 2, 2, 4]
     if behind:
         drafts.append(2)
@@ -45,7 +43,7 @@ def test_another_number_of_drafts_goes_with_each_target(reads: str, behind: bool
     if behind:
         nodes = nodes[:-1]
     last = [draft == 3 and following == 20 for draft, following in pairwise([*nodes, 20])]
-    told = {"target": [own == 20 for own in nodes], "last draft": last, "none": [False] * len(nodes)}
+    told = {"target": [own == 20 for own in nodes], "last draft": last}
     read = told.get(reads, [True] * len(nodes))
     found = of_targets(np.array(nodes), np.array(read))
     assert found is not None
@@ -54,6 +52,12 @@ def test_another_number_of_drafts_goes_with_each_target(reads: str, behind: bool
     kept = drafts[1:] if behind else drafts
     # The first step has the drafts that come before any target, too.
     assert lengths.tolist()[1:] == [one + 1 for one in kept[1:]]
+
+
+def test_layers_with_a_head_are_no_targets() -> None:
+    """Nothing is read back: a graph for the embedding, one for attention and one for the rest of each layer, a head."""
+    nodes = ([2] + [3, 9] * 8 + [2]) * 10
+    assert of_targets(np.array(nodes), np.zeros(len(nodes), dtype=np.bool_)) is None
 
 
 @pytest.mark.parametrize("nodes", [[3, 3, 3, 20] * 8, [20, 20, 19, 21] * 8, [20] * 16])

@@ -21,6 +21,8 @@ _MOST_STRETCHES = 256
 _FEWER = 2
 #: Hosts that wait for each replay do so after such a share.
 _MOSTLY = 0.9
+#: So many graphs take turns, where each is a step.
+_IN_TURN = 3
 _OF_REPLAYS = ("begin", "end", "correlation", "graph", "graph_node", "type", "name", "thread")
 
 
@@ -113,6 +115,9 @@ def _graphs(replays: pl.DataFrame, begins: _I64, waited: _I64) -> _I64:
     Where the host waits for each, as for a token, those that run the same work are one: two take turns.
     """
     graphs = replays["graph_id"].fill_null(-1)
+    # More are the layers of one step.
+    if graphs.n_unique() > _IN_TURN:
+        return graphs.to_numpy()
     waits = np.diff(np.searchsorted(waited, np.append(begins, np.iinfo(np.int64).max))) > 0
     if waits.mean() <= _MOSTLY or replays["work"].has_nulls():
         return graphs.to_numpy()
@@ -187,9 +192,10 @@ def of_targets(nodes: _I64, reads: npt.NDArray[np.bool_]) -> tuple[_I64, _I64] |
     if len(last) < MIN_REPEATS or target.all():
         return None
     drafts = np.diff(last, prepend=-1)[1:] - 1
-    if (drafts > 0).mean() <= _MOSTLY or not (drafts.min() < drafts.max() or reads.all()):
+    # Layers differ so, too: that a target ends in a token is to be seen.
+    if (drafts > 0).mean() <= _MOSTLY or not reads.any() or not (drafts.min() < drafts.max() or reads.all()):
         return None
-    if reads.any() and reads[last].mean() <= _MOSTLY:
+    if reads[last].mean() <= _MOSTLY:
         # What is read back is of the drafts behind a target.
         closed = np.append(last[1:] - 1, len(nodes) - 1)
         if reads[closed].mean() <= _MOSTLY:
