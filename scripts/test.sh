@@ -16,9 +16,9 @@ sh scripts/setup.sh dev
 .venv/bin/mypy >"$said" 2>&1 &
 types=$!
 wait "$browser" || echo "no browser could be installed: browser tests will be skipped" >&2
-# Neighbours go to one process, which then has what they share.
+# Neighbours go to one process, which then has what they share; a third process works while two wait for others.
 held=0
-.venv/bin/pytest -n 2 --dist worksteal "$@" || held=$?
+.venv/bin/pytest -n 3 --dist worksteal "$@" || held=$?
 typed=0
 wait "$types" || typed=$?
 cat "$said"
