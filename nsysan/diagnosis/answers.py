@@ -71,8 +71,10 @@ def late_in_short(diagnosis: Diagnosis, quality: Sequence[Quality], period: int 
 
 def late_in_others(diagnosis: Diagnosis, quality: Sequence[Quality]) -> str:
     """Clauses: who is late in other kinds of decode steps; "" where nobody is."""
-    told = [(one, late_in_short(one.diagnosis, quality, one.period)) for one in diagnosis.others]
-    told = [(one, short or turns_in_short(one.diagnosis, one.period)) for one, short in told]
+    told = [
+        (one, late_in_short(one.diagnosis, quality, one.period) or turns_in_short(one.diagnosis, one.period))
+        for one in diagnosis.others
+    ]
     return "".join(
         f"; in steps of {one.id} ({pct(one.share)} of the decode time), {short}" for one, short in told if short
     )

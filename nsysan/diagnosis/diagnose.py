@@ -105,7 +105,7 @@ def diagnose(run: Run, pace_of: Pacing | None = None) -> Diagnosis:
     untold = any(row.id == Aspect.STRAGGLER and row.status == Status.NOT_MEASURABLE for row in quality)
     others = [] if every.summed else other_kinds(run)
     found = replace(found, verdict=weighed(every, found, quality), late_told=not untold)
-    return replace(found, others=[OtherKind(*one[:6], diagnose(one.run)) for one in others])
+    return replace(found, others=[OtherKind(**vars(kind), diagnosis=diagnose(own)) for kind, own in others])
 
 
 def _within_a_stage(run: Run) -> pl.Expr:

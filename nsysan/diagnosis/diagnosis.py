@@ -18,6 +18,7 @@ from nsysan.metrics.tail import Hump, TailRow
 from nsysan.metrics.whatif import WhatIf
 from nsysan.replay.results import Pace
 from nsysan.run.all_decode import Summed
+from nsysan.run.other_steps import Kind
 from nsysan.text import counted, pct
 
 #: With more of the collectives failing the gate than this, the pairs that pass it prove nothing.
@@ -37,19 +38,9 @@ class RankSpread:
 
 
 @dataclass(frozen=True)
-class OtherKind:
-    """Decode steps of another kind than those that a diagnosis heads with, and theirs.
+class OtherKind(Kind):
+    """Another kind of steps than that which a diagnosis heads with, and its own."""
 
-    steps: how many; part: of all decode steps, share: of the time of these; period: ns of the median one; mean: of
-    the mean one of all.
-    """
-
-    id: str
-    steps: int
-    part: float
-    share: float
-    period: int
-    mean: int
     diagnosis: Diagnosis
 
 

@@ -13,6 +13,7 @@ from nsysan.metrics.whatif import KEY, place
 from nsysan.replay.engine import I64, NEVER
 from nsysan.replay.links import Link
 from nsysan.replay.shape import Delays, Graph, Levels
+from nsysan.replay.subjects import inside_graph
 
 #: Gap between two nodes of a graph where a trace shows no replay: median of tp4_graph_node on H200.
 GRAPH_GAP = 1_200
@@ -151,14 +152,7 @@ def _in_graphs(basis: Basis, lane: I64, cross: I64, within: pl.Expr) -> None:
     work, calls, first = graph.operations, graph.calls, graph.first_operation
     alone = pl.col("graph_node").is_null() & (pl.col("type") != "graph")
     gaps = lane[first : graph.first_arrival : 2]
-    inside = (
-        work.select(
-            pl.col("graph_node").is_not_null()
-            & (pl.col("correlation") == pl.col("correlation").shift(1)).fill_null(value=False)
-        )
-        .to_series()
-        .to_numpy()
-    )
+    inside = work.select(inside_graph()).to_series().to_numpy()
     known = basis.delays.lane[first : graph.first_arrival : 2][inside]
     gap = int(np.median(known)) if len(known) else GRAPH_GAP
     eager = work.select(alone & (pl.col("type") == "kernel") & within.fill_null(value=False)).to_series().to_numpy()

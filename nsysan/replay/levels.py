@@ -18,6 +18,7 @@ from nsysan.replay.links import Link
 from nsysan.replay.prompt import slow_edges
 from nsysan.replay.right import right_of
 from nsysan.replay.shape import Delays, Graph, Levels
+from nsysan.replay.subjects import inside_graph
 
 #: So large a share of the period is what few places or one step lose.
 _SHARE = 0.01
@@ -70,9 +71,8 @@ def levels_of(graph: Graph, delays: Delays, period: int) -> Levels:
 
 def _inside_graphs(graph: Graph) -> npt.NDArray[np.bool_]:
     """Whether an operation comes after another node of its graph in its stream."""
-    before = pl.col("correlation") == pl.col("correlation").shift(1)
-    inside = graph.operations.select((pl.col("graph_node").is_not_null() & before).fill_null(value=False))
-    return inside.to_series().to_numpy() & ~graph.opens[graph.first_operation : graph.first_arrival : 2]
+    inside = graph.operations.select(inside_graph()).to_series().to_numpy()
+    return inside & ~graph.opens[graph.first_operation : graph.first_arrival : 2]
 
 
 def _with_next(calls: pl.DataFrame, before: I64, extra: npt.NDArray[np.bool_]) -> I64:

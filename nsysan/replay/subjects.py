@@ -51,11 +51,16 @@ def gaps(graph: Graph) -> tuple[Mask, Mask]:
     """
     nodes = np.zeros(len(graph.time), dtype=np.bool_)
     nodes[graph.edges.target[graph.link == Link.LAUNCH]] = True
-    inside = pl.col("graph_node").is_not_null() & (pl.col("correlation") == pl.col("correlation").shift(1))
-    nodes |= operation_nodes(graph, inside)
+    nodes |= operation_nodes(graph, inside_graph())
     nodes[: graph.first_operation] = False
     nodes[graph.first_operation + 1 : graph.first_arrival : 2] = False
     return nodes & ~graph.opens, graph.link == Link.ORDER
+
+
+def inside_graph() -> pl.Expr:
+    """Whether an operation comes after another node of its graph."""
+    same = pl.col("correlation") == pl.col("correlation").shift(1)
+    return pl.col("graph_node").is_not_null() & same.fill_null(value=False)
 
 
 def by_class(graph: Graph, numbers: Mapping[str, int], other: int) -> I64:

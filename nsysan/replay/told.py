@@ -15,13 +15,14 @@ from nsysan.replay.edits import Basis, Edit, no_skew
 from nsysan.replay.engine import I64
 from nsysan.replay.links import Link, Part, part
 from nsysan.replay.os_waits import OsWaits
+from nsysan.replay.right import BY_MAD, ERRORS, OF_MEDIAN
 from nsysan.replay.shape import Graph
 from nsysan.replay.unseen import SEEN, busiest, in_step, waiting
 
 #: So many of a rank's steps begin after such a wait, if it may be told by that.
 _MOSTLY = 0.9
-#: Of normal noise, as in levels: standard errors of a median that are no noise.
-_ERRORS = 4.0 * 1.2533 * 1.4826
+#: Of normal noise: standard errors of a median that are no noise.
+_ERRORS = ERRORS * OF_MEDIAN * BY_MAD
 
 
 def told_by_hosts(hosts: pl.DataFrame, waits: list[Part], time: I64, os_waits: OsWaits) -> list[Part]:

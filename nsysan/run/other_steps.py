@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -15,9 +14,10 @@ from nsysan.run.run import Run
 MUCH, FEW, MOST = 0.1, 5, 3
 
 
-class Headed(NamedTuple):
-    """Steps of one kind: how many, their share of all decode steps and of the time of these, their median period, and
-    the mean one of all decode steps (ns); the run whose figures are of them.
+@dataclass(frozen=True)
+class Kind:
+    """Decode steps of one kind. steps: how many; part: of all decode steps, share: of the time of these; period: ns of
+    the median one; mean: of the mean one of all.
     """
 
     id: str
@@ -26,12 +26,11 @@ class Headed(NamedTuple):
     share: float
     period: int
     mean: int
-    run: Run
 
 
-def other_kinds(run: Run) -> list[Headed]:
-    """The decode populations of one replica besides its headline that take much of the time, most time first; none
-    where the user has asked for one.
+def other_kinds(run: Run) -> list[tuple[Kind, Run]]:
+    """The decode populations of one replica besides its headline that take much of the time, most time first, each with
+    the run whose figures are of it; none where the user has asked for one.
     """
     if len(run.steps_of) > 1 or run.steps.asked or not run.steps.populations:
         return []
@@ -48,7 +47,7 @@ def other_kinds(run: Run) -> list[Headed]:
         headed = headed_by(run, one["population"])
         usual = typical_period(headed.ledger.filter("steady"))
         part = one["steps"] / len(time)
-        found.append(Headed(one["population"], one["steps"], part, one["share"], usual, mean, headed))
+        found.append((Kind(one["population"], one["steps"], part, one["share"], usual, mean), headed))
     return found
 
 
